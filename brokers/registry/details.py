@@ -1,0 +1,58 @@
+"""What is known of an object beside its figures: one struct a kind, stored as JSON in BrokerObject.detail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class QueueDetail(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A queue's definition as the broker last told it. None is *unknown*, never *no*."""
+
+    type: str | None = None
+    durable: bool | None = None
+    auto_delete: bool | None = None
+    exclusive: bool | None = None
+    arguments: dict[str, Any] = {}
+    policy: str | None = None
+    operator_policy: str | None = None
+    effective_policy: dict[str, Any] = {}
+    # The broker's own word for the state: running, idle, flow, down, minority, stopped, …
+    state: str | None = None
+    # Node that leads the queue (classic: holds it).
+    node: str | None = None
+    members: tuple[str, ...] = ()
+    online: tuple[str, ...] = ()
+    # True: letters of other queues are routed here. Found by topology (facts, sections 2 and 7).
+    dead_letters_of: tuple[str, ...] = ()
+    named_like_dlq: bool = False
+
+
+class ExchangeDetail(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An exchange's definition."""
+
+    type: str | None = None
+    durable: bool | None = None
+    auto_delete: bool | None = None
+    internal: bool | None = None
+    arguments: dict[str, Any] = {}
+    policy: str | None = None
+
+
+class VhostDetail(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A vhost. `readable` is False where the watching user sees the vhost but has no permission row in it."""
+
+    description: str = ""
+    default_queue_type: str | None = None
+    readable: bool | None = None
+
+
+class NodeDetail(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A node of the cluster."""
+
+    type: str | None = None
+    rabbitmq_version: str | None = None
+    erlang_version: str | None = None
+    plugins: tuple[str, ...] = ()
+    partitions: tuple[str, ...] = ()

@@ -1,0 +1,249 @@
+"""Each broker's present: the newest snapshot, current rates, names, and an hour of sparkline points, kept in memory.
+
+A process that shows pages reads a snapshot once and answers every page, row and live frame from here. `present()` asks
+the database only whether there is something newer. What it returns is never changed afterwards: a newer
+snapshot makes a new `Present`, so that a page that is being drawn keeps one moment.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brokers.registry.slots import Directory, KnownObject
+from brokers.series.codec import CorruptSnapshotError, Frame, Table, decode
+from brokers.series.metrics import RATES, Kind, stored_names
+from brokers.series.models import Snapshot
+from brokers.series.read import MIN_RATE_SPAN_MS
+
+# A sparkline covers this long, one point each SPARK_STEP_MS.
+SPARK_SPAN_MS = 3_600_000
+SPARK_STEP_MS = 60_000
+# Frames kept to compute current rates from: enough for MIN_RATE_SPAN_MS at any cadence.
+_RECENT_SPAN_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class PresentTable:
+    """One kind's objects at the present: rows in slot order, `columns` of gauges, counters and rates alike."""
+
+    slots: NDArray[np.uint32]
+    objects: list[KnownObject]
+    columns: dict[str, NDArray[np.float64]]
+
+    def column(self, name: str) -> NDArray[np.float64]:
+        """Return a column, all unknown where nothing is known of it."""
+        found = self.columns.get(name)
+        return found if found is not None else np.full(len(self.slots), np.nan)
+
+    def row(self, slot: int) -> int | None:
+        """Return the row of a slot, None where the object is not there now."""
+        index = int(np.searchsorted(self.slots, slot))
+        return index if index < len(self.slots) and self.slots[index] == slot else None
+
+    def value(self, slot: int, name: str) -> float:
+        """Return one figure, NaN for *unknown*."""
+        row = self.row(slot)
+        return float("nan") if row is None else float(self.column(name)[row])
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """One broker as of one snapshot. `spark` holds (time, frame) points, oldest first, one a minute for an hour."""
+
+    broker_id: int
+    snapshot_id: int
+    at_ms: int
+    cadence_ms: int
+    complete: bool
+    object_revision: int
+    tables: dict[Kind, PresentTable]
+    spark_times_ms: NDArray[np.int64]
+    spark_frames: tuple[Frame, ...]
+
+    def table(self, kind: Kind) -> PresentTable:
+        """Return the table of a kind, empty where the snapshot has none."""
+        found = self.tables.get(kind)
+        return found if found is not None else PresentTable(np.empty(0, dtype=np.uint32), [], {})
+
+    def sparkline(self, kind: Kind, slot: int, metric: str) -> list[float | None]:
+        """Return an hour of one gauge or rate of one object, a point a minute, None for *unknown*."""
+        counter = RATES.get(metric)
+        points = [frame.table(kind).value(slot, counter or metric) for frame in self.spark_frames]
+        now = self.table(kind).value(slot, counter or metric)
+        values = np.array([*points, now])
+        times = np.append(self.spark_times_ms, self.at_ms)
+        if counter:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                steps = np.diff(values) / np.diff(times) * 1000.0
+                values = np.where(steps >= 0, steps, np.nan)
+        return [None if np.isnan(value) else float(value) for value in values]
+
+
+@dataclass(slots=True)
+class _Keeper:
+    """What one process holds of one broker between snapshots."""
+
+    directory: Directory
+    recent: deque[Frame] = field(default_factory=deque)
+    sparks: deque[Frame] = field(default_factory=deque)
+    present: Present | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_keepers: dict[int, _Keeper] = {}
+_keepers_lock = threading.Lock()
+
+
+def present(broker_id: int) -> Present | None:
+    """Return the broker's present, None where there is no snapshot yet. One cheap query when nothing is new."""
+    keeper = _keeper(broker_id)
+    newest = (
+        Snapshot.objects.filter(broker_id=broker_id)
+        .order_by("-at_ms")
+        .values_list("id", "at_ms", "cadence_ms", "complete")
+        .first()
+    )
+    if newest is None:
+        forget(broker_id)
+        return None
+    held = keeper.present
+    if held is not None and held.snapshot_id == newest[0]:
+        return held
+    with keeper.lock:
+        held = keeper.present
+        if held is not None and held.snapshot_id == newest[0]:
+            return held
+        keeper.present = _advance(keeper, *newest)
+        return keeper.present
+
+
+def forget(broker_id: int) -> None:
+    """Drop what is held of a broker."""
+    with _keepers_lock:
+        _keepers.pop(broker_id, None)
+
+
+def _keeper(broker_id: int) -> _Keeper:
+    with _keepers_lock:
+        if broker_id not in _keepers:
+            _keepers[broker_id] = _Keeper(Directory(broker_id))
+        return _keepers[broker_id]
+
+
+def _advance(keeper: _Keeper, snapshot_id: int, at_ms: int, cadence_ms: int, complete: bool) -> Present:
+    directory = keeper.directory
+    directory.refresh()
+    _read_frames(keeper, at_ms)
+    newest = keeper.recent[-1]
+    tables = {kind: _table(directory, kind, newest, keeper.recent) for kind in newest.tables}
+    return Present(
+        broker_id=directory.broker_id,
+        snapshot_id=snapshot_id,
+        at_ms=at_ms,
+        cadence_ms=cadence_ms,
+        complete=complete,
+        object_revision=directory.revision,
+        tables=tables,
+        spark_times_ms=np.array([frame.at_ms for frame in keeper.sparks], dtype=np.int64),
+        spark_frames=tuple(keeper.sparks),
+    )
+
+
+def _read_frames(keeper: _Keeper, at_ms: int) -> None:
+    """Bring `recent` and `sparks` up to the snapshot at `at_ms`."""
+    broker_id = keeper.directory.broker_id
+    since = keeper.recent[-1].at_ms if keeper.recent else at_ms - SPARK_SPAN_MS - SPARK_STEP_MS
+    rows = Snapshot.objects.filter(broker_id=broker_id, at_ms__gt=since, at_ms__lte=at_ms).order_by("at_ms")
+    moments = list(rows.values_list("id", "at_ms"))
+    # Of each past minute the last snapshot is a sparkline point; of the last minute all are wanted for rates.
+    wanted = {row_id for row_id, moment in moments if moment > at_ms - _RECENT_SPAN_MS}
+    wanted |= set({moment // SPARK_STEP_MS: row_id for row_id, moment in moments}.values())
+    for row_id, payload in (
+        Snapshot.objects.filter(id__in=wanted).order_by("at_ms").values_list("id", "payload").iterator(chunk_size=20)
+    ):
+        try:
+            frame = decode(payload)
+        except CorruptSnapshotError as error:
+            raise CorruptSnapshotError(f"snapshot {row_id} of broker {broker_id}: {error}") from error
+        keeper.recent.append(frame)
+        if keeper.sparks and keeper.sparks[-1].at_ms // SPARK_STEP_MS == frame.at_ms // SPARK_STEP_MS:
+            keeper.sparks.pop()
+        keeper.sparks.append(_spark_frame(frame))
+    while len(keeper.recent) > 1 and keeper.recent[0].at_ms < at_ms - _RECENT_SPAN_MS:
+        keeper.recent.popleft()
+    while keeper.sparks and keeper.sparks[0].at_ms < at_ms - SPARK_SPAN_MS - SPARK_STEP_MS:
+        keeper.sparks.popleft()
+
+
+_SPARK_COLUMNS = frozenset({"ready", "unacked", "published", "acknowledged", "delivered", "confirmed", "connections"})
+
+
+def _spark_frame(frame: Frame) -> Frame:
+    """Keep of a frame what sparklines are drawn from, at half the size: an hour of 10,000 queues must stay small."""
+    tables = {}
+    for kind, table in frame.tables.items():
+        columns = {name: values.astype(np.float64) for name, values in table.columns.items() if name in _SPARK_COLUMNS}
+        if kind is Kind.QUEUE:
+            columns = {name: values for name, values in columns.items() if name == "ready"}
+        tables[kind] = Table(table.slots, columns)
+    return Frame(frame.at_ms, tables, frame.complete)
+
+
+def _table(directory: Directory, kind: Kind, newest: Frame, recent: deque[Frame]) -> PresentTable:
+    table = newest.table(kind)
+    names = directory.by_slot.get(kind, {})
+    rows = [index for index, slot in enumerate(table.slots.tolist()) if slot in names]
+    whole = len(rows) == len(table.slots)
+    slots = table.slots if whole else table.slots[rows]
+    columns = {name: (table.column(name) if whole else table.column(name)[rows]) for name in stored_names(kind)}
+    for rate, counter in RATES.items():
+        if counter in columns:
+            columns[rate] = _current_rate(slots, columns[counter], counter, kind, newest.at_ms, recent)
+    return PresentTable(slots, [names[slot] for slot in slots.tolist()], columns)
+
+
+def _current_rate(
+    slots: NDArray[np.uint32],
+    now: NDArray[np.float64],
+    counter: str,
+    kind: Kind,
+    at_ms: int,
+    recent: deque[Frame],
+) -> NDArray[np.float64]:
+    """Return what was counted a second since a frame at least MIN_RATE_SPAN_MS before, unknown where a counter fell."""
+    found = np.full(len(slots), np.nan)
+    for frame in reversed(recent):
+        if frame.at_ms > at_ms - MIN_RATE_SPAN_MS and frame is not recent[0]:
+            continue
+        if frame.at_ms >= at_ms:
+            break
+        then = aligned(frame.table(kind), slots, counter)
+        with np.errstate(invalid="ignore"):
+            difference = now - then
+            rate = np.where(difference >= 0, difference / (at_ms - frame.at_ms) * 1000.0, np.nan)
+        found = np.where(np.isnan(found), rate, found)
+        if not np.isnan(found).any():
+            break
+    return found
+
+
+def aligned(table: Table, slots: NDArray[np.uint32], metric: str) -> NDArray[np.float64]:
+    """Return a metric's values for the given slots, NaN where the table does not have the slot."""
+    values = np.full(len(slots), np.nan)
+    if len(table.slots) == 0 or metric not in table.columns:
+        return values
+    positions = np.minimum(np.searchsorted(table.slots, slots), len(table.slots) - 1)
+    there = table.slots[positions] == slots
+    values[there] = table.columns[metric][positions[there]]
+    return values
+
+
+def age_ms(shown: Present) -> int:
+    """Return how old the figures are, in milliseconds."""
+    return max(0, time.time_ns() // 1_000_000 - shown.at_ms)

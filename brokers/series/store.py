@@ -1,0 +1,51 @@
+"""Writing and deleting snapshots, and reading single ones."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+from brokers.series.codec import Frame, decode, encode
+from brokers.series.metrics import Kind
+from brokers.series.models import Snapshot
+
+
+def append(broker_id: int, frame: Frame, cadence_ms: int) -> Snapshot:
+    """Write one snapshot and return its row."""
+    return Snapshot.objects.create(
+        broker_id=broker_id,
+        at_ms=frame.at_ms,
+        stored_ms=time.time_ns() // 1_000_000,
+        cadence_ms=cadence_ms,
+        complete=frame.complete,
+        payload=encode(frame),
+    )
+
+
+def load(snapshot_id: int, kinds: Collection[Kind] | None = None) -> Frame | None:
+    """Return a snapshot by its id, None where it is gone. Raises CorruptSnapshotError."""
+    payload = Snapshot.objects.filter(id=snapshot_id).values_list("payload", flat=True).first()
+    return decode(payload, kinds) if payload is not None else None
+
+
+def latest_id(broker_id: int) -> int | None:
+    """Return the id of a broker's newest snapshot."""
+    return Snapshot.objects.filter(broker_id=broker_id).order_by("-at_ms").values_list("id", flat=True).first()
+
+
+def delete_before(at_ms: int, *, batch: int = 500) -> int:
+    """Delete snapshots taken before a moment, a batch a transaction, so that polling never waits long for the lock.
+
+    The newest snapshot of a broker stays, however old: it is the last thing known of it. Returns the rows deleted.
+    """
+    keep = set()
+    for broker_id in Snapshot.objects.values_list("broker_id", flat=True).distinct():
+        keep.add(latest_id(broker_id))
+    deleted = 0
+    while True:
+        ids = list(
+            Snapshot.objects.filter(at_ms__lt=at_ms).exclude(id__in=keep).values_list("id", flat=True)[:batch]
+        )
+        if not ids:
+            return deleted
+        deleted += Snapshot.objects.filter(id__in=ids).delete()[0]
