@@ -218,6 +218,8 @@ def _current_rate(
 ) -> NDArray[np.float64]:
     """Return what was counted a second since a frame at least MIN_RATE_SPAN_MS before, unknown where a counter fell."""
     found = np.full(len(slots), np.nan)
+    if np.isnan(now).all():
+        return found
     for frame in reversed(recent):
         if frame.at_ms > at_ms - MIN_RATE_SPAN_MS and frame is not recent[0]:
             continue
