@@ -1,0 +1,7 @@
+"""The page at /broker."""
+
+from __future__ import annotations
+
+from django.urls.resolvers import URLPattern
+
+urlpatterns: list[URLPattern] = []

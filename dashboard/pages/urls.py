@@ -1,0 +1,32 @@
+"""Every page's address; each page module names its own."""
+
+from __future__ import annotations
+
+from dashboard.pages import (
+    audit,
+    broker,
+    broker_settings,
+    collector,
+    components,
+    find,
+    fleet,
+    probes,
+    queue,
+    queues,
+    users,
+)
+
+app_name = "pages"
+urlpatterns = [
+    *fleet.urlpatterns,
+    *broker.urlpatterns,
+    *queues.urlpatterns,
+    *queue.urlpatterns,
+    *find.urlpatterns,
+    *broker_settings.urlpatterns,
+    *collector.urlpatterns,
+    *users.urlpatterns,
+    *audit.urlpatterns,
+    *components.urlpatterns,
+    *probes.urlpatterns,
+]
