@@ -29,7 +29,7 @@ class ContentSecurityPolicyMiddleware:
         answer = self.get_response(request)
         if isinstance(answer, HttpResponseBase):
             return _with_policy(answer)
-        return _later(answer)  # type: ignore[arg-type]
+        return _later(answer)
 
 
 async def _later(answer: Awaitable[HttpResponseBase]) -> HttpResponseBase:

@@ -114,7 +114,7 @@ else:
     DATABASES = {
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
-            "NAME": WARREN_DATA_DIR / "warren.sqlite3",
+            "NAME": str(WARREN_DATA_DIR / "warren.sqlite3"),
             "CONN_MAX_AGE": None,
         }
     }

@@ -44,7 +44,7 @@ class PollState(models.Model):
 
 
 class BrokerEvent(models.Model):
-    """Something that changed on a broker as a whole, seen by polling: reachable or not, an alarm, a node, a partition."""
+    """Something that changed on a broker as a whole, seen by polling: reachability, alarms, nodes, partitions."""
 
     broker = models.ForeignKey(Broker, on_delete=models.CASCADE, related_name="events")
     at_ms = models.BigIntegerField()

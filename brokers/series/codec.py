@@ -118,7 +118,9 @@ def encode(frame: Frame) -> bytes:
     return b"".join((MAGIC, len(head).to_bytes(4, "little"), head, *parts))
 
 
-def decode(payload: bytes, kinds: Collection[Kind] | None = None, metrics: Collection[str] | None = None) -> Frame:
+def decode(
+    payload: bytes | memoryview, kinds: Collection[Kind] | None = None, metrics: Collection[str] | None = None
+) -> Frame:
     """Decode a payload, or only some kinds and metrics of it. Raises CorruptSnapshotError."""
     payload = bytes(payload)
     if payload[:3] != MAGIC or len(payload) < 7:

@@ -38,14 +38,11 @@ def delete_before(at_ms: int, *, batch: int = 500) -> int:
 
     The newest snapshot of a broker stays, however old: it is the last thing known of it. Returns the rows deleted.
     """
-    keep = set()
-    for broker_id in Snapshot.objects.values_list("broker_id", flat=True).distinct():
-        keep.add(latest_id(broker_id))
+    brokers = Snapshot.objects.values_list("broker_id", flat=True).distinct()
+    keep = [newest for newest in map(latest_id, brokers) if newest is not None]
     deleted = 0
     while True:
-        ids = list(
-            Snapshot.objects.filter(at_ms__lt=at_ms).exclude(id__in=keep).values_list("id", flat=True)[:batch]
-        )
+        ids = list(Snapshot.objects.filter(at_ms__lt=at_ms).exclude(id__in=keep).values_list("id", flat=True)[:batch])
         if not ids:
             return deleted
         deleted += Snapshot.objects.filter(id__in=ids).delete()[0]

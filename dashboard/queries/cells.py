@@ -61,7 +61,7 @@ class ChartPoints(msgspec.Struct, frozen=True, omit_defaults=True):
 class View(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that a subscription shows at one moment.
 
-    `order` is the keys of a table's rows in their order, where the topic is a table. `at_ms` is the time of the figures.
+    `order` is the keys of a table's rows in their order, where the topic is a table. `at_ms` is the figures' time.
     """
 
     cells: Cells
