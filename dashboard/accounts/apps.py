@@ -8,3 +8,9 @@ class AccountsConfig(AppConfig):
 
     name = "dashboard.accounts"
     label = "accounts"
+
+    def ready(self) -> None:
+        """Let the rights epoch follow every change."""
+        from dashboard.accounts import signals  # noqa: PLC0415 - models are not there before this
+
+        signals.connect()

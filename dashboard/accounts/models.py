@@ -11,11 +11,34 @@ from brokers.registry.models import Broker
 
 
 class Role(models.TextChoices):
-    """What a grant lets a person do; each role may do all that the ones before it may."""
+    """What a grant lets a person do; each role may do all that the ones before it may.
+
+    Roles compare by what they may do (viewer < operator < administrator), not by their letters.
+    """
 
     VIEWER = "viewer", "Viewer"
     OPERATOR = "operator", "Operator"
     ADMINISTRATOR = "administrator", "Administrator"
+
+    @property
+    def level(self) -> int:
+        """1 for viewer, 2 for operator, 3 for administrator."""
+        return _LEVELS[self.value]
+
+    def __lt__(self, other: str) -> bool:
+        return self.level < _LEVELS[other]
+
+    def __le__(self, other: str) -> bool:
+        return self.level <= _LEVELS[other]
+
+    def __gt__(self, other: str) -> bool:
+        return self.level > _LEVELS[other]
+
+    def __ge__(self, other: str) -> bool:
+        return self.level >= _LEVELS[other]
+
+
+_LEVELS: dict[str, int] = {"viewer": 1, "operator": 2, "administrator": 3}
 
 
 class User(AbstractUser):
@@ -36,6 +59,14 @@ class Grant(models.Model):
     broker = models.ForeignKey(Broker, on_delete=models.CASCADE, null=True, blank=True, related_name="grants")
     vhost_pattern = models.CharField(max_length=255, blank=True, default="")
     created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.CheckConstraint(
+                name="grant_pattern_has_broker",
+                condition=models.Q(broker__isnull=False) | models.Q(vhost_pattern=""),
+            ),
+        ]
 
 
 class ApiToken(models.Model):
