@@ -31,6 +31,8 @@ WARREN_HOST = os.environ.get("WARREN_HOST", "127.0.0.1")
 WARREN_PORT = _number("WARREN_PORT", 8000)
 WARREN_DATA_DIR = Path(os.environ.get("WARREN_DATA_DIR", BASE_DIR / "var")).resolve()
 WARREN_REDIS_URL = os.environ.get("WARREN_REDIS_URL", "")
+# Reverse proxies in front, whose X-Forwarded-For is believed; 0: none.
+WARREN_PROXIES = _number("WARREN_PROXIES", 0)
 WARREN_BROKERS = os.environ.get("WARREN_BROKERS", "").split()
 WARREN_SECRET_KEYS = load_keys(os.environ.get("WARREN_SECRET_KEYS"), WARREN_DATA_DIR / "secret-keys")
 # Snapshots older than this are deleted; hours.
@@ -66,7 +68,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "dashboard.accounts.middleware.SignedInMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -147,6 +149,12 @@ AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_LOCKOUT_CALLABLE = "dashboard.accounts.throttle.locked_out"
 AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_HANDLER = "dashboard.accounts.throttle.ThrottleHandler"
+AXES_CLIENT_IP_CALLABLE = "dashboard.accounts.address.client_address"
+AXES_DISABLE_ACCESS_LOG = True  # who signed in is in no table that only grows
+AXES_ENABLE_ADMIN = False
+AXES_VERBOSE = False
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

@@ -44,7 +44,10 @@ _LEVELS: dict[str, int] = {"viewer": 1, "operator": 2, "administrator": 3}
 class User(AbstractUser):
     """A person. Rights come from grants alone; Django's own staff flags and groups are not used."""
 
+    # The password is a temporary one from an administrator: nothing else is shown until it is changed.
     must_change_password = models.BooleanField(default=False)
+    # The password was printed at first start, or is a weak one from the environment: signing in says so.
+    should_change_password = models.BooleanField(default=False)
 
 
 class Grant(models.Model):
