@@ -30,9 +30,9 @@ from dashboard.accounts.rights import Rights, Role, Scope, rights_for
 _SENTENCE_MOST = 2000
 _INTENT_TEXT_MOST = 1000
 HIDDEN = "hidden"
-_SECRET_KEY = re.compile(r"passw|secret|token|credential|authorization|sealed|private|key_pem|\bkey\b", re.IGNORECASE)
-_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/@]*@", re.IGNORECASE)
-_BEARER = re.compile(r"\b(wrn_[\w-]{8,}|(?:Bearer|Basic)\s+[\w.+/=~-]{8,})", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"passw|secret|token|credential|authorization|sealed|private|key_pem", re.IGNORECASE)
+_USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/]*@", re.IGNORECASE)
+_BEARER = re.compile(r"\b(wrn_[\w-]{8,}|(?:Bearer|Basic)\s+[\w.+/=~-]{16,})", re.IGNORECASE)
 
 
 class Via(StrEnum):
@@ -108,8 +108,8 @@ def act(
     `intent` is what is to be done, JSON; secrets in it are hidden, but don't put any there.
 
     The entry with its intent is committed before the body starts, so an act that is killed half-way leaves an
-    entry without outcome. Then the body ends: normally (done); by `ActRefusedError` (refused, with its sentence); by any
-    other exception (failed; its text is kept where the exception has an attribute `sentence`, else only its
+    entry without outcome. Then the body ends: normally (done); by `ActRefusedError` (refused, with its sentence); by
+    any other exception (failed; its text is kept where the exception has an attribute `sentence`, else only its
     type, since a text of unknown origin may hold a secret). Exceptions go on to the caller.
 
     Raises RefusedError (403), after writing an entry of it, where the right is missing; check first with

@@ -9,7 +9,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
-from dashboard.accounts.audit import act, by_start
+from dashboard.accounts.audit import ActRefusedError, act, by_start
 from dashboard.accounts.models import Grant, Role, User
 from dashboard.accounts.passwords import made_up_password
 
@@ -38,18 +38,24 @@ def ensure() -> FirstAdmin | None:
         return None
     given = os.environ.get("WARREN_ADMIN_PASSWORD", "")
     password = given or made_up_password()
-    with act(by_start(), "user.add", needs=None, subject=USERNAME, intent={"grant": "administrator on all brokers"}):
-        try:
-            with transaction.atomic():
-                user = User(username=USERNAME, should_change_password=not given or not _strong(given))
-                user.set_password(password)
-                user.save()
-                Grant.objects.create(user=user, role=Role.ADMINISTRATOR)
-        except IntegrityError:
-            made = False
-        else:
-            made = True
-    return FirstAdmin(USERNAME, None if given else password) if made else None
+    intent = {"grant": "administrator on all brokers"}
+    try:
+        with act(by_start(), "user.add", needs=None, subject=USERNAME, intent=intent):
+            _make(password, should_change=not given or not _strong(given))
+    except ActRefusedError:
+        return None
+    return FirstAdmin(USERNAME, None if given else password)
+
+
+def _make(password: str, *, should_change: bool) -> None:
+    try:
+        with transaction.atomic():
+            user = User(username=USERNAME, should_change_password=should_change)
+            user.set_password(password)
+            user.save()
+            Grant.objects.create(user=user, role=Role.ADMINISTRATOR)
+    except IntegrityError as error:
+        raise ActRefusedError("Another process made the first administrator at the same moment.") from error
 
 
 def _strong(password: str) -> bool:
