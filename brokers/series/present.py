@@ -195,9 +195,13 @@ def _spark_frame(frame: Frame) -> Frame:
     return Frame(frame.at_ms, tables, frame.complete)
 
 
+# The broker itself is no object of the registry; its one row has slot 0.
+_WHOLE = KnownObject(0, "", "", b"{}", 0, None)
+
+
 def _table(directory: Directory, kind: Kind, newest: Frame, recent: deque[Frame]) -> PresentTable:
     table = newest.table(kind)
-    names = directory.by_slot.get(kind, {})
+    names = {0: _WHOLE} if kind is Kind.BROKER else directory.by_slot.get(kind, {})
     rows = [index for index, slot in enumerate(table.slots.tolist()) if slot in names]
     whole = len(rows) == len(table.slots)
     slots = table.slots if whole else table.slots[rows]
