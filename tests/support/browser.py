@@ -1,4 +1,4 @@
-"""A real Chromium, driven by Playwright, that fails the test on any console error or Content-Security-Policy violation."""
+"""A real Chromium, driven by Playwright, that fails the test on any console error or violated policy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ARGUMENTS = [
 
 @dataclass
 class Complaints:
-    """What the browser complained about. A test that provokes a complaint on purpose removes it: `complaints.clear()`."""
+    """What the browser complained about. A test that provokes a complaint on purpose clears it."""
 
     found: list[str] = field(default_factory=list)
 

@@ -30,7 +30,7 @@ def make_user(
     *grants: tuple[Role, Broker | None, str] | tuple[Role, Broker | None] | Role,
     password: str = PASSWORD,
 ) -> User:
-    """Make a person with grants: `Role.VIEWER` (all brokers), `(Role.VIEWER, broker)`, `(Role.VIEWER, broker, "shop-*")`."""
+    """Make a person with grants: `Role.VIEWER` (all brokers), `(Role.VIEWER, broker)`, `(…, broker, "shop-*")`."""
     user = User.objects.create_user(username or f"person-{secrets.token_hex(4)}", password=password)
     for grant in grants:
         role, broker, pattern = (grant, None, "") if isinstance(grant, Role) else (*grant, "")[:3]

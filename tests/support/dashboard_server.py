@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import secrets
@@ -41,7 +42,7 @@ class DashboardServer:
         return "".join(self.lines)
 
     def manage(self, *arguments: str, input_text: str | None = None) -> str:
-        """Run a management command on the same data and return what it printed; raises AssertionError where it fails."""
+        """Run a management command on the same data and return what it printed. Raises AssertionError."""
         done = subprocess.run(
             [sys.executable, str(_ROOT / "manage.py"), *arguments],
             env=self.environment,
@@ -67,8 +68,6 @@ class DashboardServer:
 
     def children(self) -> dict[str, psutil.Process]:
         """Return the supervised processes by their name (web, worker, beat) as the supervisor's status file tells."""
-        import json
-
         told: dict[str, Any] = json.loads((self.data_dir / "up.json").read_text())
         return {name: psutil.Process(pid) for name, pid in told["children"].items()}
 
@@ -167,7 +166,7 @@ def sign_in(server: DashboardServer, username: str = ADMIN, password: str | None
 
 @pytest.fixture(scope="session")
 def make_dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., DashboardServer]]:
-    """Return a function that starts a dashboard (arguments of start_dashboard less the folder); all end with the session."""
+    """Return a function that starts a dashboard (see start_dashboard); all end with the session."""
     started: list[DashboardServer] = []
 
     def make(**arguments: Any) -> DashboardServer:
