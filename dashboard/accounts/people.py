@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import axes.utils
 from django.db import transaction
 
 from brokers.registry.models import Broker, BrokerObject
@@ -47,11 +48,15 @@ def add(username: str, role: Role | None, broker: Broker | None = None, vhost_pa
 
 
 def reset_password(user: User) -> str:
-    """Give a new temporary password and return it. Ends the person's sessions; their API tokens keep working."""
+    """Give a new temporary password and return it; lifts a lock after wrong ones.
+
+    Ends the person's sessions; their API tokens keep working.
+    """
     password = made_up_password()
     user.set_password(password)
     user.must_change_password, user.should_change_password = True, False
     user.save(update_fields=["password", "must_change_password", "should_change_password"])
+    axes.utils.reset(username=user.username)
     return password
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from axes.utils import reset
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from brokers.registry.models import Broker
 from dashboard.accounts import people
 from dashboard.accounts.audit import ActRefusedError, act, by_command
-from dashboard.accounts.models import Grant, Role, User
+from dashboard.accounts.models import Role, User
 from dashboard.accounts.words import grant_words, scope_words
 
 
@@ -82,7 +81,6 @@ class Command(BaseCommand):
     def _password(self, user: User) -> None:
         with act(by_command(), "user.reset_password", needs=None, subject=user.username):
             password = people.reset_password(user)
-            reset(username=user.username)
         self.stderr.write(f"{user.username} is signed out everywhere. The new password is temporary:")
         self.stdout.write(password)
 
