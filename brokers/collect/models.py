@@ -34,9 +34,23 @@ class PollState(models.Model):
     # Encoded brokers.rabbitmq.capabilities.Capabilities, as found at capabilities_ms.
     capabilities = models.BinaryField(default=b"")
     capabilities_ms = models.BigIntegerField(default=0)
-    definitions_ms = models.BigIntegerField(default=0)
+    # The broker's `revision` that the capabilities were found under: an edit makes them due again.
+    capabilities_revision = models.PositiveIntegerField(default=0)
+    # Definitions are read in a lane of their own, so that a long list never delays a tick: its claim and its due time.
+    # When counters of each queue were last read where they are too dear for every tick.
+    rates_ms = models.BigIntegerField(default=0)
+    definitions_ms = models.BigIntegerField(default=0)  # read to the end at
+    definitions_due_ms = models.BigIntegerField(default=0)
+    definitions_claim = models.CharField(max_length=32, blank=True, default="")
+    definitions_claimed_until_ms = models.BigIntegerField(default=0)
+    definitions_measures = models.BinaryField(default=b"")  # as `measures`
+    definitions_error = models.TextField(blank=True, default="")
     # The last snapshot in which every node answered: the base of accumulated counters.
     base_snapshot = models.BigIntegerField(null=True)
+    # What each part (a node, a vhost) counted by itself at the base: JSON of brokers.collect.counters.Parts.
+    base_parts = models.BinaryField(default=b"")
+    # What the last poll saw of the broker as a whole, to tell what changed: JSON of brokers.collect.events.BrokerFacts.
+    facts = models.BinaryField(default=b"")
     # Measures of the last poll, JSON of brokers.collect.measures.TickMeasures: calls, seconds, bytes, CPU.
     measures = models.BinaryField(default=b"")
     # Sentences about figures that can't be had now, by measure: JSON {metric: sentence}.

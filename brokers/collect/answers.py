@@ -1,0 +1,66 @@
+"""What a tick brought home from a broker, typed and not yet computed with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brokers.collect.measures import CallMeasure
+
+# One metric family of one node: raw label bytes and values, in the same order.
+Samples = tuple[list[bytes], NDArray[np.float64]]
+
+NO_SAMPLES: Samples = ([], np.empty(0))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSeen:
+    """One node as the management API tells it; NaN and None are *unknown*. `uptime_s` in seconds."""
+
+    name: str
+    running: bool | None = None
+    memory_used: float = float("nan")
+    memory_limit: float = float("nan")
+    memory_alarm: bool | None = None
+    disk_free: float = float("nan")
+    disk_limit: float = float("nan")
+    disk_alarm: bool | None = None
+    fd_used: float = float("nan")
+    fd_limit: float = float("nan")
+    processes_used: float = float("nan")
+    processes_limit: float = float("nan")
+    uptime_s: float = float("nan")
+    partitions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Objects of one kind as the management API tells them: names and, by metric, their values (NaN: unknown)."""
+
+    names: list[tuple[str, str]]
+    columns: Mapping[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """One tick's answers. `at_ms` is when the last of them was there, Unix milliseconds of our clock.
+
+    `exposed` has, by node, the families of each node whose Prometheus answered; `silent` names the nodes that are
+    thought to run and whose Prometheus did not. What was not asked, or was not answered, is None.
+    """
+
+    at_ms: int
+    nodes: tuple[NodeSeen, ...] | None = None
+    exposed: Mapping[str, Mapping[str, Samples]] | None = None
+    silent: tuple[str, ...] = ()
+    queues: Figures | None = None
+    exchanges: Figures | None = None
+    vhosts: Figures | None = None
+    # Broker-wide figures by metric name, as the management API's overview tells them.
+    overview: Mapping[str, float] | None = None
+    measures: tuple[CallMeasure, ...] = ()
+    # CPU seconds of the threads that asked and parsed.
+    cpu_s: float = 0.0

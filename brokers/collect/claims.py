@@ -1,0 +1,132 @@
+"""Who may poll which broker now: claims by conditional UPDATE, which end by themselves, and cadences without drift.
+
+There are two lanes a broker: the tick (figures, every few seconds) and the definitions (slow and long). Each has its due
+time and its claim in the broker's PollState.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+from brokers.collect.models import PollState
+from brokers.registry.models import Broker
+
+# How long a tick may ask, and how long it then has to compute and to store; seconds.
+TICK_DEADLINE_S = 4.0
+TICK_MARGIN_S = 3.0
+DEFINITIONS_DEADLINE_S = 60.0
+DEFINITIONS_INTERVAL_MS = 60_000
+
+
+class Lane(StrEnum):
+    """What is claimed."""
+
+    TICK = "tick"
+    DEFINITIONS = "definitions"
+
+
+_FIELDS = {
+    Lane.TICK: ("next_due_ms", "claim", "claimed_until_ms"),
+    Lane.DEFINITIONS: ("definitions_due_ms", "definitions_claim", "definitions_claimed_until_ms"),
+}
+_SPAN_MS = {
+    Lane.TICK: int((TICK_DEADLINE_S + TICK_MARGIN_S) * 1000),
+    Lane.DEFINITIONS: int(DEFINITIONS_DEADLINE_S * 1000),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to poll one broker in one lane until `until_ms`."""
+
+    broker_id: int
+    lane: Lane
+    token: str
+    until_ms: int
+
+
+def due(now_ms: int, lane: Lane = Lane.TICK) -> list[int]:
+    """Return the ids of the brokers that are due and not claimed, those that waited longest first."""
+    due_field, _, until_field = _FIELDS[lane]
+    _give_states()
+    rows = PollState.objects.filter(
+        broker__paused=False, **{f"{due_field}__lte": now_ms, f"{until_field}__lte": now_ms}
+    )
+    return list(rows.order_by(due_field).values_list("broker_id", flat=True))
+
+
+def claim(broker_id: int, now_ms: int, lane: Lane = Lane.TICK) -> Claim | None:
+    """Claim a broker that is due, and set when it is due next; None where it is not due, paused or claimed already."""
+    due_field, claim_field, until_field = _FIELDS[lane]
+    found = (
+        PollState.objects.filter(broker_id=broker_id, broker__paused=False)
+        .values_list(due_field, "cadence_ms", "broker__cadence_s")
+        .first()
+    )
+    if found is None:
+        return None
+    due_ms, stretched_ms, asked_s = found
+    cadence_ms = max(stretched_ms, asked_s * 1000) if lane is Lane.TICK else DEFINITIONS_INTERVAL_MS
+    token = secrets.token_hex(8)
+    until_ms = now_ms + _SPAN_MS[lane]
+    # The old due time is part of the condition: of two dispatchers that read the same row, one writes.
+    conditions = {due_field: due_ms, f"{due_field}__lte": now_ms, f"{until_field}__lte": now_ms}
+    taken = PollState.objects.filter(broker_id=broker_id, broker__paused=False, **conditions).update(
+        **{due_field: next_due(due_ms, now_ms, cadence_ms), claim_field: token, until_field: until_ms}
+    )
+    return Claim(broker_id, lane, token, until_ms) if taken else None
+
+
+def next_due(due_ms: int, now_ms: int, cadence_ms: int) -> int:
+    """Return the first due time after now, a whole number of cadences after the last: no drift, no catching up.
+
+    A broker that was never due (0) starts its beat now, so that brokers added at different times are asked at
+    different times.
+    """
+    if due_ms <= 0:
+        return now_ms + cadence_ms
+    return due_ms + ((now_ms - due_ms) // cadence_ms + 1) * cadence_ms
+
+
+def holds(broker_id: int, token: str, now_ms: int, lane: Lane = Lane.TICK) -> bool:
+    """Tell whether a claim still holds: not expired, not taken over, the broker neither paused nor removed."""
+    _, claim_field, until_field = _FIELDS[lane]
+    return PollState.objects.filter(
+        broker_id=broker_id, broker__paused=False, **{claim_field: token, f"{until_field}__gt": now_ms}
+    ).exists()
+
+
+def extend(broker_id: int, token: str, now_ms: int, span_ms: int, lane: Lane = Lane.TICK) -> bool:
+    """Let a claim that still holds last for `span_ms` from now; False where it is lost."""
+    _, claim_field, until_field = _FIELDS[lane]
+    return bool(
+        PollState.objects.filter(
+            broker_id=broker_id, broker__paused=False, **{claim_field: token, f"{until_field}__gt": now_ms}
+        ).update(**{until_field: now_ms + span_ms})
+    )
+
+
+def release(broker_id: int, token: str, lane: Lane = Lane.TICK) -> bool:
+    """End a claim; False where it was lost before."""
+    _, claim_field, until_field = _FIELDS[lane]
+    return bool(
+        PollState.objects.filter(broker_id=broker_id, **{claim_field: token}).update(
+            **{claim_field: "", until_field: 0}
+        )
+    )
+
+
+def hasten(broker_id: int, at_ms: int) -> None:
+    """Let the definitions be read at `at_ms` where they are not due before that anyway."""
+    PollState.objects.filter(broker_id=broker_id, definitions_due_ms__gt=at_ms).update(definitions_due_ms=at_ms)
+
+
+def _give_states() -> None:
+    """Make the PollState of brokers that have none."""
+    missing = Broker.objects.filter(poll_state__isnull=True).values_list("id", flat=True)
+    PollState.objects.bulk_create([PollState(broker_id=broker_id) for broker_id in missing], ignore_conflicts=True)
+
+

@@ -1,0 +1,102 @@
+"""What collecting costs: each call's time and bytes, the CPU of a tick, and how long an answer takes to become a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from brokers.collect.models import PollState
+
+
+class CallMeasure(msgspec.Struct, frozen=True):
+    """One call. `seconds` is the time until the broker's whole answer was read, `wire_bytes` what crossed the wire."""
+
+    what: str
+    node: str = ""
+    seconds: float = 0.0
+    bytes: int = 0
+    wire_bytes: int = 0
+    error: str = ""
+
+
+class TickMeasures(msgspec.Struct, frozen=True):
+    """One poll. `plan` says in sentences what is asked and how often."""
+
+    plan: tuple[str, ...] = ()
+    calls: tuple[CallMeasure, ...] = ()
+    began_ms: int = 0
+    cpu_s: float = 0.0
+    # From the broker's last answer to the stored row; None where no row was stored.
+    answer_to_row_ms: int | None = None
+    # Rows of each kind in the snapshot.
+    rows: dict[str, int] = {}
+    complete: bool = True
+
+    @property
+    def broker_s(self) -> float:
+        """Seconds that the broker's nodes spent answering, summed over the calls."""
+        return sum(call.seconds for call in self.calls)
+
+    @property
+    def wire_bytes(self) -> int:
+        """Bytes that crossed the wire."""
+        return sum(call.wire_bytes for call in self.calls)
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorHealth:
+    """What the collector-health page shows of one broker.
+
+    `share` is the part of the time (0 to 1, more with several nodes at once) that the broker spends answering Warren,
+    ticks and definitions together. `unknown` says by `kind.metric` why a figure can't be had. Ages in milliseconds,
+    None where there was nothing yet.
+    """
+
+    tick: TickMeasures
+    definitions: TickMeasures
+    cadence_ms: int
+    definitions_every_ms: int
+    share: float
+    age_ms: int | None
+    definitions_age_ms: int | None
+    capabilities_age_ms: int | None
+    definitions_error: str
+    unknown: dict[str, str]
+
+
+def health_of(poll: PollState, asked_cadence_s: int, now_ms: int) -> CollectorHealth:
+    """Return the health of collecting from one broker."""
+    cadence_ms = max(poll.cadence_ms, asked_cadence_s * 1000)
+    tick = decode(poll.measures)
+    definitions = decode(poll.definitions_measures)
+    every_ms = max(0, poll.definitions_due_ms - poll.definitions_ms) or 60_000
+    return CollectorHealth(
+        tick=tick,
+        definitions=definitions,
+        cadence_ms=cadence_ms,
+        definitions_every_ms=every_ms,
+        share=tick.broker_s / (cadence_ms / 1000) + definitions.broker_s / (every_ms / 1000),
+        age_ms=_age(poll.last_ok_ms, now_ms),
+        definitions_age_ms=_age(poll.definitions_ms, now_ms),
+        capabilities_age_ms=_age(poll.capabilities_ms, now_ms),
+        definitions_error=poll.definitions_error,
+        unknown=dict(poll.unknown),
+    )
+
+
+def encode(measures: TickMeasures) -> bytes:
+    """Return the measures as JSON."""
+    return msgspec.json.encode(measures)
+
+
+def decode(stored: bytes | memoryview) -> TickMeasures:
+    """Return stored measures, empty ones where there are none or they are of another version."""
+    try:
+        return msgspec.json.decode(bytes(stored), type=TickMeasures) if stored else TickMeasures()
+    except msgspec.MsgspecError:
+        return TickMeasures()
+
+
+def _age(moment_ms: int | None, now_ms: int) -> int | None:
+    return max(0, now_ms - moment_ms) if moment_ms else None

@@ -1,0 +1,190 @@
+"""From a tick's answers to the table of queues: gauges added over the nodes that lead them, counters over all. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from brokers.collect.answers import NO_SAMPLES, Figures, Samples, Scrape
+from brokers.collect.labels import LabelCache
+from brokers.registry.details import QueueDetail
+from brokers.series.codec import Frame, Table
+from brokers.series.metrics import Kind
+
+READY = "rabbitmq_detailed_queue_messages_ready"
+_GAUGES = {
+    "ready": READY,
+    "unacked": "rabbitmq_detailed_queue_messages_unacked",
+    "consumers": "rabbitmq_detailed_queue_consumers",
+}
+# Since RabbitMQ 4.0. `delivered` adds what was subscribed to and what was fetched, acknowledged by hand or not.
+_COUNTERS = {
+    "published": ("rabbitmq_detailed_queue_exchange_messages_published_total",),
+    "delivered": (
+        "rabbitmq_detailed_queue_messages_delivered_ack_total",
+        "rabbitmq_detailed_queue_messages_delivered_total",
+        "rabbitmq_detailed_queue_get_ack_total",
+        "rabbitmq_detailed_queue_get_total",
+    ),
+    "acknowledged": ("rabbitmq_detailed_queue_messages_acked_total",),
+    "redelivered": ("rabbitmq_detailed_queue_messages_redelivered_total",),
+}
+COUNTERS = tuple(_COUNTERS)
+# Every family that `queue_table` reads.
+NAMES = (*_GAUGES.values(), *(name for names in _COUNTERS.values() for name in names))
+
+
+@dataclass(frozen=True, slots=True)
+class QueueTable:
+    """`table` and, by row, whether the queue was told of in this tick; `contested`: slots that several nodes claim."""
+
+    table: Table
+    seen: NDArray[np.bool_]
+    contested: tuple[int, ...] = ()
+
+
+def queue_table(
+    scrape: Scrape, labels: LabelCache, last: Frame | None, *, whole: bool, counted: bool, counters_exposed: bool
+) -> QueueTable:
+    """Return the table of queues.
+
+    `whole`: every node of the cluster answered, so a queue that nobody told of is gone; else it stays, unknown.
+    `counted`: the broker counts per queue, so a queue without a count has none, and zero is true.
+    `counters_exposed`: counters come from Prometheus; else from the management API, where it was asked.
+    """
+    if scrape.exposed is None:
+        return _from_figures(scrape.queues, labels, last)
+    gauges, told, contested = _gauges(scrape.exposed, labels)
+    slots = told if whole else np.union1d(told, _kept(labels, last, told))
+    columns = {name: _spread(told, values, slots) for name, values in gauges.items()}
+    seen = np.isin(slots, told)
+    if counters_exposed:
+        silent = bool(scrape.silent)
+        for name, families in _COUNTERS.items():
+            columns[name] = _counter(scrape.exposed, labels, families, slots)
+            if silent:  # any node may hold a share of any queue's count
+                columns[name][:] = np.nan
+            elif counted:
+                columns[name][np.isnan(columns[name]) & seen] = 0.0
+    elif scrape.queues is not None:
+        figures = _from_figures(scrape.queues, labels, None).table
+        for name in COUNTERS:
+            columns[name] = _spread(figures.slots.astype(np.int64), figures.column(name), slots)
+    return QueueTable(Table(slots.astype(np.uint32), columns), seen, contested)
+
+
+def summed(
+    slots: NDArray[np.int64], parts: Iterable[tuple[NDArray[np.int64], NDArray[np.float64]]]
+) -> NDArray[np.float64]:
+    """Add up what several parts say of the same slots; NaN where none says anything."""
+    total = np.zeros(len(slots))
+    said = np.zeros(len(slots), dtype=np.int64)
+    for where, values in parts:
+        good = where >= 0
+        if not good.all():
+            where, values = where[good], values[good]
+        if len(where) == 0 or len(slots) == 0:
+            continue
+        position = np.minimum(np.searchsorted(slots, where), len(slots) - 1)
+        there = slots[position] == where
+        total += np.bincount(position[there], weights=values[there], minlength=len(slots))
+        said += np.bincount(position[there], minlength=len(slots))
+    return np.where(said > 0, total, np.nan)
+
+
+def _gauges(
+    exposed: Mapping[str, Mapping[str, Samples]], labels: LabelCache
+) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int64], tuple[int, ...]]:
+    by_node = {node: labels.slots(Kind.QUEUE, families.get(READY, NO_SAMPLES)[0]) for node, families in exposed.items()}
+    everyone = np.concatenate(list(by_node.values())) if by_node else np.empty(0, dtype=np.int64)
+    told, claims = np.unique(everyone[everyone >= 0], return_counts=True)
+    contested = told[claims > 1]
+    columns: dict[str, NDArray[np.float64]] = {}
+    owners = _owners(labels, contested, by_node)
+    for metric, family in _GAUGES.items():
+        parts = []
+        for node, families in exposed.items():
+            raw, values = families.get(family, NO_SAMPLES)
+            where = by_node[node] if family == READY else labels.slots(Kind.QUEUE, raw)
+            if len(contested):
+                elsewhere = np.setdiff1d(contested, owners[node])
+                where = np.where(np.isin(where, elsewhere), -1, where)
+            parts.append((where, values))
+        columns[metric] = summed(told, parts)
+    return columns, told, tuple(contested.tolist())
+
+
+_NONE: NDArray[np.int64] = np.empty(0, dtype=np.int64)
+
+
+def _owners(
+    labels: LabelCache, contested: NDArray[np.int64], by_node: Mapping[str, NDArray[np.int64]]
+) -> dict[str, NDArray[np.int64]]:
+    """Return by node the contested slots that it leads by the definitions.
+
+    For a while after a queue's leader moved, the node it left goes on telling its last figures: adding them up
+    would count messages twice.
+    """
+    owned: dict[str, list[int]] = {node: [] for node in by_node}
+    for slot in contested.tolist():
+        known = labels.directory.known(Kind.QUEUE, slot)
+        leader = msgspec.json.decode(known.detail, type=QueueDetail).node if known else None
+        if leader in owned and slot in by_node[leader]:
+            owned[leader].append(slot)
+    return {node: np.array(slots, dtype=np.int64) for node, slots in owned.items()}
+
+
+def _counter(
+    exposed: Mapping[str, Mapping[str, Samples]], labels: LabelCache, families: Sequence[str], slots: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    parts = []
+    for node_families in exposed.values():
+        for family in families:
+            raw, values = node_families.get(family, NO_SAMPLES)
+            parts.append((labels.slots(Kind.QUEUE, raw), values))
+    return summed(slots, parts)
+
+
+def _kept(labels: LabelCache, last: Frame | None, told: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the queues of the last snapshot that nobody told of now and that are not known to be gone."""
+    if last is None:
+        return _NONE
+    absent = np.setdiff1d(last.table(Kind.QUEUE).slots.astype(np.int64), told)
+    known = labels.directory.by_slot.get(Kind.QUEUE, {})
+    kept = [slot for slot in absent.tolist() if slot in known and known[slot].gone_ms is None]
+    return np.array(kept, dtype=np.int64)
+
+
+def _from_figures(figures: Figures | None, labels: LabelCache, last: Frame | None) -> QueueTable:
+    if figures is None:
+        slots = _kept(labels, last, _NONE)
+        return QueueTable(Table(slots.astype(np.uint32), {}), np.zeros(len(slots), dtype=np.bool_))
+    found = figure_slots(figures, labels, Kind.QUEUE)
+    # Pages of a list that changes meanwhile can repeat a name.
+    slots, order = np.unique(found, return_index=True)
+    order = order[slots >= 0]
+    table = Table(found[order].astype(np.uint32), {name: values[order] for name, values in figures.columns.items()})
+    return QueueTable(table, np.ones(len(order), dtype=np.bool_))
+
+
+def figure_slots(figures: Figures, labels: LabelCache, kind: Kind) -> NDArray[np.int64]:
+    """Return the slot of each row of management figures, -1 where its name has none."""
+    by_name = labels.directory.by_name.get(kind, {})
+    return np.fromiter((by_name.get(name, -1) for name in figures.names), dtype=np.int64, count=len(figures.names))
+
+
+def _spread(
+    told: NDArray[np.int64], values: NDArray[np.float64], slots: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    if np.array_equal(told, slots):
+        return values
+    spread = np.full(len(slots), np.nan)
+    if len(slots):
+        position = np.minimum(np.searchsorted(slots, told), len(slots) - 1)
+        there = slots[position] == told
+        spread[position[there]] = values[there]
+    return spread
