@@ -17,8 +17,6 @@ for _name in [name for name in os.environ if name.startswith("WARREN_") and not 
 _folder = Path(tempfile.mkdtemp(prefix=f"warren-tests-{os.environ.get('PYTEST_XDIST_WORKER', 'main')}-"))
 atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 os.environ["WARREN_DATA_DIR"] = str(_folder)
-# Importing the package makes its Celery application, which reads the settings while these are still being made.
-os.environ["DJANGO_SETTINGS_MODULE"] = "dashboard.settings"
 
 from dashboard.settings import *  # noqa: E402, F403
 from dashboard.settings import DATABASES, STORAGES  # noqa: E402

@@ -139,8 +139,11 @@ class LocalRabbitMQ:
         """Tell whether the node's process runs."""
         return bool(self._processes) and self._processes[-1].poll() is None
 
-    def stop(self, seconds: float = 3) -> None:
-        """End the node in order, by force after `seconds`."""
+    def stop(self, seconds: float = 2.5) -> None:
+        """End the node in order, by force after `seconds`.
+
+        Its message stores are closed within the first 0.1 s; 3.10 then idles for another six before it ends.
+        """
         for process in reversed(self._processes):
             if process.poll() is None:
                 process.terminate()

@@ -1,0 +1,59 @@
+"""What must hold before anything is started: nobody else runs on the data folder, and the port is free."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from pathlib import Path
+
+
+class CannotStartError(Exception):
+    """Nothing was started; the text is a sentence for the person."""
+
+
+def lock_folder(data_dir: Path) -> int:
+    """Take the data folder for this process and return the descriptor that holds it, open across exec.
+
+    Raises CannotStartError where another `up` has it. The lock ends with the last process that holds the descriptor.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor = os.open(data_dir / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise CannotStartError(
+            f"Warren already runs on {data_dir}{_where(data_dir)}. Stop it there with Ctrl-C, or set WARREN_DATA_DIR "
+            "to another folder (and WARREN_PORT to another port)."
+        ) from None
+    os.set_inheritable(descriptor, True)
+    return descriptor
+
+
+def check_port(host: str, port: int) -> None:
+    """Raise CannotStartError where `host:port` can't be listened on."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(found[0], found[1]) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(found[4])
+    except (OSError, OverflowError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise CannotStartError(
+            f"Warren cannot listen on {host}:{port}: {why}. Set WARREN_PORT (and WARREN_HOST) to an address that is "
+            f"free, for example WARREN_PORT={_next(port)}."
+        ) from error
+
+
+def _where(data_dir: Path) -> str:
+    try:
+        told = json.loads((data_dir / "up.json").read_text())
+        return f" (process {told['pid']}, {told['address']})"
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _next(port: int) -> int:
+    return port + 1 if 0 < port < 65535 else 8000
