@@ -55,6 +55,9 @@ def due(now_ms: int, lane: Lane = Lane.TICK) -> list[int]:
     rows = PollState.objects.filter(
         broker__paused=False, **{f"{due_field}__lte": now_ms, f"{until_field}__lte": now_ms}
     )
+    if lane is Lane.DEFINITIONS:
+        # A broker that does not answer ticks would only hold a worker up with its long lists.
+        rows = rows.filter(failures=0, last_ok_ms__isnull=False)
     return list(rows.order_by(due_field).values_list("broker_id", flat=True))
 
 

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote, urldefrag
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from django.db import transaction
 from django.db.models import F
 
+from brokers.rabbitmq.endpoint import Endpoint, address_of, split_url
+from brokers.rabbitmq.errors import BrokerError
 from brokers.registry.credentials import SealedError, Secrets, reseal, seal, unseal
 from brokers.registry.models import Broker, ObjectRevision
 
 CADENCES_S = range(1, 301)
 _NAME_LENGTH = 80
 _URL_LENGTH = 500
+_BOTH = "A broker is asked with a user and password or with a token, not with both."
+_NO_CERTIFICATE = "This is not a certificate in PEM form (-----BEGIN CERTIFICATE-----)."
+_NO_KEY = "This is not a private key in PEM form without a passphrase."
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,24 +79,21 @@ def validate(given: BrokerInput, broker_id: int | None = None) -> dict[str, str]
         errors["name"] = "A broker needs a name."
     elif len(name) > _NAME_LENGTH:
         errors["name"] = f"The name has {len(name)} characters; {_NAME_LENGTH} are possible."
-    elif Broker.objects.filter(name=name).exclude(id=broker_id).exists():
+    elif Broker.objects.filter(name=name).exclude(id=broker_id or 0).exists():
         errors["name"] = f"There is a broker named {name} already."
-    if said := _address_error(given.management_url):
-        errors["management_url"] = said
-    for address in given.prometheus_urls:
-        if said := _address_error(address):
-            errors["prometheus_urls"] = f"{address}: {said}"
+    said = {
+        "management_url": _address_error(given.management_url, "management address"),
+        "prometheus_urls": " ".join(
+            filter(None, (_address_error(address, "Prometheus address", {}) for address in given.prometheus_urls))
+        ),
+        "token": _BOTH if given.token and given.username else "",
+        "ca_pem": "" if _certificates(given.ca_pem) else _NO_CERTIFICATE,
+        "client_cert_pem": "" if _certificates(given.client_cert_pem) else _NO_CERTIFICATE,
+        "client_key_pem": "" if _private_key(given.client_key_pem or "") else _NO_KEY,
+    }
     if given.cadence_s not in CADENCES_S:
-        errors["cadence_s"] = f"The cadence is {given.cadence_s} s; 1 to {CADENCES_S[-1]} s are possible."
-    if given.token and given.username:
-        errors["token"] = "A broker is asked with a user and password or with a token, not with both."
-    if given.ca_pem and not _certificates(given.ca_pem):
-        errors["ca_pem"] = "This is not a certificate in PEM form (-----BEGIN CERTIFICATE-----)."
-    if given.client_cert_pem and not _certificates(given.client_cert_pem):
-        errors["client_cert_pem"] = "This is not a certificate in PEM form (-----BEGIN CERTIFICATE-----)."
-    if given.client_key_pem and not _private_key(given.client_key_pem):
-        errors["client_key_pem"] = "This is not a private key in PEM form without a passphrase."
-    return errors
+        said["cadence_s"] = f"The cadence is {given.cadence_s} s; 1 to {CADENCES_S[-1]} s are possible."
+    return errors | {field: sentence for field, sentence in said.items() if sentence}
 
 
 @transaction.atomic
@@ -163,26 +165,35 @@ def reseal_all() -> int:
     return count
 
 
-def split_address(address: str) -> tuple[str, str, str, str]:
-    """Cut an address into the one without credentials and fragment, the user, the password and the name.
+def endpoint_of(broker: Broker) -> Endpoint:
+    """Return where a broker is and how to sign in. Raises SealedError, and BadEndpointError."""
+    secrets = unseal(broker)
+    return Endpoint(
+        broker.management_url,
+        username=broker.username,
+        password=secrets.password,
+        token=secrets.token,
+        verify=broker.verify_tls,
+        ca_pem=broker.ca_pem,
+        client_cert_pem=broker.client_cert_pem,
+        client_key_pem=secrets.client_key_pem,
+        prometheus_urls=tuple(broker.prometheus_urls.split()),
+    )
 
-    Raises ValueError where it is no address.
-    """
-    parts = urlsplit(address)
-    host = parts.hostname or ""
-    shown = f"[{host}]" if ":" in host else host
-    netloc = f"{shown}:{parts.port}" if parts.port else shown
-    url = urlunsplit((parts.scheme, netloc, parts.path.rstrip("/"), "", ""))
-    name = unquote(parts.fragment) or netloc
-    return url, unquote(parts.username or ""), unquote(parts.password or ""), name
+
+def name_in(address: str, url: str) -> str:
+    """Return the name that an address gives its broker: the fragment, else host:port."""
+    fragment = unquote(urldefrag(address).fragment).strip()
+    # `#/queues` and the like come from the official UI's address line, and name nothing.
+    return fragment if fragment and not fragment.startswith("/") else address_of(url)
 
 
 def _register(address: str) -> Registered:
     try:
-        url, username, password, name = split_address(address)
-    except ValueError:
-        # The address may hold a password: it is not repeated.
-        return Registered("", Outcome.REFUSED, "An address of WARREN_BROKERS is not a URL.")
+        url, username, password = split_url(address)
+    except BrokerError as error:
+        return Registered("", Outcome.REFUSED, f"An address of WARREN_BROKERS can't be used. {error.sentence}")
+    name = name_in(address, url)
     given = BrokerInput(name=name, management_url=url, username=username, password=password)
     known = Broker.objects.filter(name=name).first() or Broker.objects.filter(management_url=url).first()
     try:
@@ -202,11 +213,9 @@ def _renewed(known: Broker, given: BrokerInput) -> Outcome:
     same_login = not given.username or (known.username == given.username and held == given.password)
     if same_login and known.management_url == given.management_url:
         return Outcome.UNCHANGED
-    changed = replace(
-        input_of(known),
-        management_url=given.management_url,
-        **({} if same_login else {"username": given.username, "password": given.password, "token": ""}),
-    )
+    changed = replace(input_of(known), management_url=given.management_url)
+    if not same_login:
+        changed = replace(changed, username=given.username, password=given.password, token="")
     edit(known.id, changed)
     return Outcome.CHANGED
 
@@ -227,8 +236,8 @@ def input_of(broker: Broker) -> BrokerInput:
 
 def _take(broker: Broker, given: BrokerInput) -> None:
     broker.name = given.name.strip()
-    broker.management_url = given.management_url.strip().rstrip("/")
-    broker.prometheus_urls = "\n".join(address.strip().rstrip("/") for address in given.prometheus_urls)
+    broker.management_url = split_url(given.management_url)[0]
+    broker.prometheus_urls = "\n".join(split_url(one, default_ports={})[0] for one in given.prometheus_urls)
     broker.username = given.username
     broker.verify_tls = given.verify_tls
     broker.ca_pem = given.ca_pem
@@ -242,28 +251,21 @@ def _refuse_invalid(given: BrokerInput, broker_id: int | None) -> None:
         raise InvalidBrokerError(errors)
 
 
-def _address_error(address: str) -> str:
+def _address_error(address: str, what: str, default_ports: dict[str, int] | None = None) -> str:
     if len(address) > _URL_LENGTH:
-        return f"The address has {len(address)} characters; {_URL_LENGTH} are possible."
-    if any(character.isspace() or not character.isprintable() for character in address.strip()):
-        return "An address has no spaces in it."
+        return f"The {what} has {len(address)} characters; {_URL_LENGTH} are possible."
     try:
-        parts = urlsplit(address.strip())
-        port = parts.port
-    except ValueError:
-        return "This is not an address such as http://rabbit.example:15672."
-    if parts.scheme not in {"http", "https"}:
-        return "An address begins with http:// or https://, such as http://rabbit.example:15672."
-    if not parts.hostname or port == 0:
-        return "The address names no host, such as http://rabbit.example:15672."
-    if parts.username is not None or parts.password is not None:
-        return "The address holds credentials. They belong into their own fields, where they are encrypted."
-    if parts.query or parts.fragment:
-        return "An address ends before any ? or #."
+        _, username, password = split_url(address, what, default_ports)
+    except BrokerError as error:
+        return f"{error.sentence} {error.remedy}"
+    if username or password:
+        return f"The {what} has credentials in it. They belong into their own fields, where they are encrypted."
     return ""
 
 
 def _certificates(pem: str) -> bool:
+    if not pem.strip():
+        return True
     try:
         return bool(x509.load_pem_x509_certificates(pem.encode()))
     except ValueError:
@@ -271,6 +273,8 @@ def _certificates(pem: str) -> bool:
 
 
 def _private_key(pem: str) -> bool:
+    if not pem.strip():
+        return True
     try:
         load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError):

@@ -1,0 +1,57 @@
+"""Celery's side of collecting: beat says that a moment has come, the tables say what is due."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import shared_task
+from django.conf import settings
+
+from brokers.collect.claims import TICK_DEADLINE_S, Claim, Lane, claim, due, release
+from brokers.collect.poll import guarded, now_ms
+from brokers.collect.read_definitions import read_guarded
+from brokers.series import store
+
+logger = logging.getLogger(__name__)
+
+
+@shared_task(name="brokers.collect.tasks.dispatch", ignore_result=True)
+def dispatch() -> int:
+    """Claim the brokers that are due and send a poll for each; return how many."""
+    moment = now_ms()
+    sent = 0
+    for lane, task in ((Lane.TICK, poll), (Lane.DEFINITIONS, define)):
+        for broker_id in due(moment, lane):
+            claimed = claim(broker_id, moment, lane)
+            if claimed is not None:
+                _send(task, claimed)
+                sent += 1
+    return sent
+
+
+@shared_task(name="brokers.collect.tasks.poll", ignore_result=True)
+def poll(broker_id: int, token: str) -> str:
+    """Poll one broker under its claim."""
+    return guarded(broker_id, token)
+
+
+@shared_task(name="brokers.collect.tasks.define", ignore_result=True)
+def define(broker_id: int, token: str) -> str:
+    """Read the definitions of one broker under its claim."""
+    return read_guarded(broker_id, token)
+
+
+@shared_task(name="brokers.collect.tasks.prune", ignore_result=True)
+def prune() -> int:
+    """Delete snapshots that are older than the installation keeps them; return how many."""
+    return store.delete_before(now_ms() - settings.WARREN_HISTORY_HOURS * 3_600_000)
+
+
+def _send(task: object, claimed: Claim) -> None:
+    # A poll that nobody began in time is not worth beginning: its claim is about to end.
+    expires = TICK_DEADLINE_S if claimed.lane is Lane.TICK else 15.0
+    try:
+        task.apply_async(args=(claimed.broker_id, claimed.token), expires=expires, ignore_result=True)  # type: ignore[attr-defined]
+    except Exception:
+        release(claimed.broker_id, claimed.token, claimed.lane)
+        raise
