@@ -153,6 +153,9 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_HANDLER = "dashboard.accounts.throttle.ThrottleHandler"
 AXES_CLIENT_IP_CALLABLE = "dashboard.accounts.address.client_address"
 AXES_DISABLE_ACCESS_LOG = True  # who signed in is in no table that only grows
+# Axes stores what a failed try sent; these fields, and `password`, are masked in it.
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "csrfmiddlewaretoken"]
+AXES_SENSITIVE_PARAMETERS += ["old_password", "new_password1", "new_password2"]
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
 SESSION_COOKIE_AGE = 14 * 24 * 3600

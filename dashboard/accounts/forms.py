@@ -137,7 +137,7 @@ class PersonForm(GrantForm):
 
     username = forms.CharField(
         max_length=150,
-        validators=[UnicodeUsernameValidator("A user name has letters, digits and @ . + - _ only.")],
+        validators=[UnicodeUsernameValidator(message="A user name has letters, digits and @ . + - _ only.")],
         error_messages={"required": "Enter a user name."},
     )
     field_order = ["username", "role", "broker", "vhost_pattern"]

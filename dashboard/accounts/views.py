@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.views import LoginView
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
@@ -115,6 +116,7 @@ def own_tokens(request: HttpRequest) -> HttpResponse:
             "made": made,
             "rows": ApiToken.objects.filter(user=user).order_by("-id"),
             "grants": [grant_words(grant) for grant in grants],
+            "now": timezone.now(),
         },
         status=422 if form.errors else 200,
     )

@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import path
 from django.urls.resolvers import URLPattern
+from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -233,6 +234,7 @@ def _page(
         "form": form or GrantForm(),
         "matches": _matches(form) if form else None,
         "problem": problem,
+        "now": timezone.now(),
     }
     return render(request, "pages/users_person.html", context, status=status)
 
