@@ -1,0 +1,105 @@
+"""JSON of the management API into structs: fast where it is as expected, field by field where it is not.
+
+The broker's JSON has oddities (`"auto_delete": "undefined"`, "infinity" where a number belongs, text that is not
+UTF-8). One odd field must not cost a whole list: an item that does not fit loses its unfitting fields only.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from brokers.rabbitmq.structs import Answered
+
+S = TypeVar("S", bound=Answered)
+
+
+class MalformedError(Exception):
+    """The text is not JSON, or not of the expected outline; `truncated` where it ends too early."""
+
+    def __init__(self, reason: str, *, truncated: bool = False) -> None:
+        super().__init__(reason)
+        self.truncated = truncated
+
+
+def decode_list(body: bytes | msgspec.Raw, item: type[S]) -> list[S]:
+    """Decode a JSON list of objects. Raises MalformedError; items that are no objects are left out."""
+    try:
+        found: list[S] = _list_decoder(item).decode(body)
+    except msgspec.ValidationError:
+        raws = _parse(bytes(body), list[msgspec.Raw])
+        return [one for one in (_lenient(raw, item) for raw in raws) if one is not None]
+    except msgspec.DecodeError as error:
+        return decode_list(_repaired(bytes(body), error), item)
+    return found
+
+
+def decode_one(body: bytes | msgspec.Raw, item: type[S]) -> S:
+    """Decode one JSON object. Raises MalformedError."""
+    try:
+        found: S = _decoder(item).decode(body)
+    except msgspec.ValidationError:
+        lenient = _lenient(msgspec.Raw(bytes(body)), item)
+        if lenient is None:
+            raise MalformedError("it is no object") from None
+        return lenient
+    except msgspec.DecodeError as error:
+        return decode_one(_repaired(bytes(body), error), item)
+    return found
+
+
+def _lenient(raw: msgspec.Raw, item: type[S]) -> S | None:
+    try:
+        return msgspec.json.decode(raw, type=item)
+    except msgspec.ValidationError:
+        pass  # below, field by field
+    try:
+        fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
+    except msgspec.ValidationError:
+        return None
+    fitting: dict[str, Any] = {}
+    for field in msgspec.structs.fields(item):
+        if field.encode_name in fields:
+            try:
+                fitting[field.name] = msgspec.json.decode(fields[field.encode_name], type=field.type)
+            except msgspec.ValidationError:
+                nested = _nested(field.type)
+                if nested is not None:
+                    fitting[field.name] = decode_list(fields[field.encode_name], nested)
+    return item(**fitting)
+
+
+def _nested(kind: Any) -> type[Answered] | None:
+    """Return the struct of a field that holds a list of structs."""
+    for one in getattr(kind, "__args__", ()):
+        inside = getattr(one, "__args__", ())
+        if getattr(one, "__origin__", None) is list and inside and isinstance(inside[0], type):
+            return inside[0] if issubclass(inside[0], Answered) else None
+    return None
+
+
+def _repaired(body: bytes, error: msgspec.DecodeError) -> bytes:
+    """Return the text with what is not UTF-8 replaced. Raises MalformedError where that was not the trouble."""
+    replaced = body.decode("utf-8", "replace").encode()
+    if replaced == body:
+        raise MalformedError(str(error), truncated="truncated" in str(error)) from None
+    return replaced
+
+
+def _parse(body: bytes, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.DecodeError as error:
+        raise MalformedError(str(error)) from None
+
+
+@cache
+def _decoder(item: type[Answered]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(item)
+
+
+@cache
+def _list_decoder(item: type[Answered]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(list[item])  # type: ignore[valid-type]
