@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser
@@ -72,7 +73,7 @@ def test_it_ends_a_session_when_its_person_changes(client: Client) -> None:
     assert user_of_session(key) is None
     people.activate(user)
     assert user_of_session(key) == user
-    people.reset_password(user)
+    people.choose_password(user, "another-long-one")
     assert user_of_session(key) is None
     assert user_of_session(None) is None
     assert user_of_session("no-such-session") is None
@@ -94,3 +95,22 @@ def test_it_takes_the_grant_away_with_its_broker() -> None:
     user = make_user("mara", (Role.ADMINISTRATOR, broker))
     broker.delete()
     assert rights_of(user).scopes == frozenset()
+
+
+def test_it_keeps_a_session_over_a_rotation_of_keys_without_touching_it(client: Client, settings: Any) -> None:
+    user = make_user("mara")
+    client.force_login(user)
+    key, old = client.session.session_key, settings.SECRET_KEY
+    settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "a-new-key-" * 5, [old]
+    assert user_of_session(key) == user
+    assert user_of_session(key) == user
+    settings.SECRET_KEY_FALLBACKS = []
+    assert user_of_session(key) is None
+
+
+def test_it_knows_nobody_by_a_temporary_password() -> None:
+    user, temporary = people.add("ines", Role.VIEWER)
+    client = Client()
+    client.post("/account/sign-in", {"username": "ines", "password": temporary})
+    assert client.session["_auth_user_id"] == str(user.pk)
+    assert user_of_session(client.session.session_key) is None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
 from brokers.registry import slots
 from brokers.registry.slots import ObjectName
@@ -46,6 +48,28 @@ def test_it_lets_one_of_two_administrators_go(change: Callable[[User], None]) ->
     user = make_user("mara", Role.ADMINISTRATOR)
     make_user("noor", Role.ADMINISTRATOR)
     change(user)
+    assert people.administrators() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_keeps_an_administrator_when_both_go_at_once() -> None:
+    for name in ("mara", "noor"):
+        make_user(name, Role.ADMINISTRATOR)
+    together = threading.Barrier(2)
+
+    def go(name: str) -> str:
+        user = User.objects.get(username=name)
+        together.wait()
+        try:
+            people.deactivate(user)
+        except people.LastAdministratorError:
+            return "stayed"
+        finally:
+            connection.close()
+        return "went"
+
+    with ThreadPoolExecutor(2) as pool:
+        assert sorted(pool.map(go, ("mara", "noor"))) == ["stayed", "went"]
     assert people.administrators() == 1
 
 

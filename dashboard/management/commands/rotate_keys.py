@@ -38,7 +38,7 @@ class Command(BaseCommand):
                 f"The credentials of {', '.join(lost)} open under no key of the list and were left as they are. "
                 "Put their old key back at the end of the list, or enter the credentials again."
             )
-        self.stdout.write("The other keys can be taken away; people sign in again then.")
+        self.stdout.write("The other keys can be taken away. Who was not here since the restart signs in again then.")
 
 
 def _brokers(count: int) -> str:
