@@ -127,7 +127,7 @@ class LocalRabbitMQ:
     def wait_until_ready(self, broker: LocalBroker, seconds: float = 90) -> None:
         """Return when AMQP, management and Prometheus all answer. Raises LocalRabbitMQError with the log's end."""
         end = time.monotonic() + seconds
-        while not _answers(broker):
+        while not answers(broker):
             if not self.alive():
                 raise LocalRabbitMQError(f"RabbitMQ ended while it started. Its last words:\n{self.last_words()}")
             if time.monotonic() > end:
@@ -175,11 +175,11 @@ class LocalRabbitMQ:
             return None
         names = ("amqp_port", "management_port", "prometheus_port", "distribution_port", "epmd_port")
         taken = [name for name in names if not _is_free(getattr(stored, name))]
-        return replace(stored, **dict(zip(taken, _free_ports(len(taken)), strict=True)))  # type: ignore[arg-type]
+        return replace(stored, **dict(zip(taken, free_ports(len(taken)), strict=True)))  # type: ignore[arg-type]
 
     def _fresh(self, version: str) -> LocalBroker:
         node = f"warren-{secrets.token_hex(4)}@localhost"
-        amqp, management, prometheus, distribution, epmd = _free_ports(5)
+        amqp, management, prometheus, distribution, epmd = free_ports(5)
         return LocalBroker(
             node, version, amqp, management, prometheus, distribution, epmd, self.username, secrets.token_hex(12)
         )
@@ -258,7 +258,8 @@ def _epmd() -> Path:
     raise LocalRabbitMQError("Erlang's epmd was not found beside rabbitmq-server; install Debian's erlang-base.")
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Return loopback ports that nobody listens on now."""
     held = [socket.socket() for _ in range(count)]
     try:
         for one in held:
@@ -279,7 +280,8 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _answers(broker: LocalBroker) -> bool:
+def answers(broker: LocalBroker) -> bool:
+    """Tell whether AMQP, the management API and the Prometheus exposition all answer."""
     token = base64.b64encode(f"{broker.username}:{broker.password}".encode()).decode()
     asked = [
         (broker.management_port, "/api/overview", {"Authorization": f"Basic {token}"}),
@@ -324,7 +326,7 @@ def _keep(folder: Path, watched: int | None) -> int:
             if not node.alive():
                 sys.stderr.write(f"RabbitMQ ended. Its last words:\n{node.last_words()}\n")
                 return 1
-            if not ready and _answers(broker):
+            if not ready and answers(broker):
                 ready = True
                 (folder / "data" / "complete").touch()
                 (folder / "ready").write_text(str(os.getpid()))

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from dashboard.supervisor.plan import Child
 
@@ -45,13 +46,19 @@ class Running:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            preexec_fn=_bound_to(os.getpid()),  # noqa: PLW1509 - the supervisor has one thread
+            preexec_fn=_bound_to(os.getpid(), self.child.parent_death_signal),  # noqa: PLW1509 - the supervisor has one thread
         )
         self.started_at = time.monotonic()
         self.due_at = None
         assert self.process.stdout is not None  # noqa: S101 - PIPE was asked for
         os.set_blocking(self.process.stdout.fileno(), False)
         return self.process.stdout.fileno()
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether it is to be started now (`now`: monotonic seconds)."""
+        if self.due_at is None or self.due_at > now:
+            return False
+        return not self.child.after_file or Path(self.child.after_file).exists()
 
     def ended(self) -> int | None:
         """Return the exit code once the process has ended, else None. Negative: the signal that ended it."""
@@ -77,7 +84,7 @@ class Running:
                 os.killpg(self.process.pid, number)
 
 
-def _bound_to(parent: int) -> Callable[[], None]:
+def _bound_to(parent: int, number: int) -> Callable[[], None]:
     """Return what a child does before exec: a group of its own (Ctrl-C reaches the supervisor alone), and its end
     with the supervisor's, by Linux's parent death signal.
     """
@@ -85,7 +92,7 @@ def _bound_to(parent: int) -> Callable[[], None]:
     def bind() -> None:
         os.setpgid(0, 0)
         if sys.platform == "linux":
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
             if os.getppid() != parent:
                 os._exit(1)
 

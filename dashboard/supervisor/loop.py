@@ -18,6 +18,9 @@ from dashboard.supervisor.plan import Plan
 
 _READ = 64 * 1024
 _READY_EVERY_S = 0.25
+_LOOK_EVERY_S = 0.2
+# So long is waited for what runs beside the dashboard before people are told to come anyway.
+_READY_PATIENCE_S = 60
 # Secrets that only the preparation needed.
 _NOT_FOR_CHILDREN = ("WARREN_ADMIN_PASSWORD", "WARREN_BROKERS")
 
@@ -35,6 +38,7 @@ class Supervisor:
         self._ending = False
         self._ready = not plan.ready_url
         self._ask_at = 0.0
+        self._begun = time.monotonic()
 
     def run(self) -> int:
         """Start everything and return the exit code once all has ended: 0 when it was asked to end."""
@@ -62,7 +66,7 @@ class Supervisor:
 
     def _start_due(self) -> None:
         now = time.monotonic()
-        due = [one for one in self.running if one.due_at is not None and one.due_at <= now]
+        due = [one for one in self.running if one.is_due(now)]
         for one in due:
             output = one.start(self._environment)
             self._selector.register(output, selectors.EVENT_READ, one)
@@ -71,7 +75,9 @@ class Supervisor:
 
     def _pause(self) -> float:
         now = time.monotonic()
-        moments = [one.due_at for one in self.running if one.due_at is not None]
+        moments = [one.due_at for one in self.running if one.due_at is not None and one.due_at > now]
+        if any(one.due_at is not None and one.child.after_file for one in self.running):
+            moments.append(now + _LOOK_EVERY_S)
         if not self._ready:
             moments.append(self._ask_at)
         # Children's ends arrive as SIGCHLD; the second is for one that was missed.
@@ -127,9 +133,12 @@ class Supervisor:
         if self._ready or time.monotonic() < self._ask_at:
             return
         self._ask_at = time.monotonic() + _READY_EVERY_S
-        self._ready = _answers(self.plan.ready_url)
+        waiting = bool(self.plan.ready_file) and not Path(self.plan.ready_file).exists()
+        given_up = time.monotonic() - self._begun > _READY_PATIENCE_S
+        self._ready = (not waiting or given_up) and _answers(self.plan.ready_url)
         if self._ready:
-            for line in ["", f"Warren is at {self.plan.address}", *self.plan.welcome, "Ctrl-C ends it.", ""]:
+            late = ["What runs beside it is not ready yet; its own lines above say why."] if waiting else []
+            for line in ["", f"Warren is at {self.plan.address}", *self.plan.welcome, *late, "Ctrl-C ends it.", ""]:
                 self.log.say(line)
 
     def _write_status(self) -> None:

@@ -17,6 +17,10 @@ class Child:
     environment: dict[str, str] = field(default_factory=dict)
     # Seconds between SIGTERM and SIGKILL at the end; all must fit into five.
     patience_s: float = 3.5
+    # What Linux sends it when the supervisor was killed: SIGKILL, or SIGTERM to one that has others to end itself.
+    parent_death_signal: int = 9
+    # It is started once this file exists; empty: at once.
+    after_file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class Plan:
     # The address that answers 200 once the dashboard can be used; empty: there is no web process to wait for.
     ready_url: str
     status_file: str
+    # A file whose existence is a part of being ready; empty: there is none.
+    ready_file: str = ""
     # Sentences printed under the address at the first moment that the dashboard can be used.
     welcome: list[str] = field(default_factory=list)
 

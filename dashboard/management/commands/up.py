@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
@@ -16,7 +17,7 @@ from dashboard.supervisor.plan import Child, Plan, hand_over
 
 
 class Command(BaseCommand):
-    """Everything in one terminal; see docs/architecture.md."""
+    """Everything in one terminal. `demo` is this with a RabbitMQ of its own, by the methods that it overrides."""
 
     help = "Starts Warren: makes the tables and the first administrator if need be, then runs web, worker and beat."
     requires_system_checks: list[str] = []
@@ -24,8 +25,9 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **_options: Any) -> None:
         """Prepare, then become the supervisor. Ends with 1 and a sentence where Warren cannot start."""
         try:
-            self.check_can_start()
-            children, brokers, notes = self.more()
+            lock_folder(settings.WARREN_DATA_DIR)
+            check_port(settings.WARREN_HOST, settings.WARREN_PORT)
+            self.prepare()
         except CannotStartError as error:
             self.stderr.write(str(error))
             sys.exit(1)
@@ -33,29 +35,50 @@ class Command(BaseCommand):
         if preparation.migrate():
             self.stdout.write("The tables are up to date.")
         preparation.collect_static()
-        welcome = preparation.make_first_admin()
-        for line in preparation.register_brokers([*settings.WARREN_BROKERS, *brokers]):
+        made = preparation.make_first_admin()
+        for line in preparation.register_brokers(self.addresses()):
             self.stdout.write(line)
+        welcome = self.sign_in(made)
         connections.close_all()
+        self.stdout.flush()
+        self._become_supervisor(welcome)
+
+    def prepare(self) -> None:
+        """Get ready what is needed beside the dashboard. Raises CannotStartError."""
+
+    def addresses(self) -> list[str]:
+        """Return the management addresses to register, with credentials."""
+        return list(settings.WARREN_BROKERS)
+
+    def further_children(self) -> list[Child]:
+        """Return what runs beside web, worker and beat."""
+        return []
+
+    def wait_for_file(self) -> str:
+        """Return the file whose existence says that what runs beside is ready; empty: there is nothing to wait for."""
+        return ""
+
+    def sign_in(self, made: list[str]) -> list[str]:
+        """Return what to say about signing in; `made` is what there is to say of an administrator just made."""
+        return made
+
+    def _become_supervisor(self, welcome: list[str]) -> None:
         address = preparation.address()
+        waited_for = self.wait_for_file()
+        own = preparation.processes()
         plan = Plan(
-            children=[*preparation.processes(), *children],
+            # Polls that are bound to fail are not begun.
+            children=[
+                *self.further_children(),
+                *(replace(child, after_file=waited_for) if child.name == "beat" else child for child in own),
+            ],
             address=address,
             ready_url=f"{address}/healthz",
+            ready_file=waited_for,
             status_file=str(settings.WARREN_DATA_DIR / "up.json"),
-            welcome=notes or welcome,
+            welcome=welcome,
         )
-        self.stdout.flush()
         # The preparation needed Django; what stays does not. The same process goes on as a small one.
         os.chdir(settings.BASE_DIR)
         command = [sys.executable, "-m", "dashboard.supervisor", str(hand_over(plan))]
         os.execv(sys.executable, command)  # noqa: S606 - our own module
-
-    def check_can_start(self) -> None:
-        """Take the data folder and look at the port. Raises CannotStartError."""
-        lock_folder(settings.WARREN_DATA_DIR)
-        check_port(settings.WARREN_HOST, settings.WARREN_PORT)
-
-    def more(self) -> tuple[list[Child], list[str], list[str]]:
-        """Return further processes, brokers to register, and what to say instead of the first sign-in."""
-        return [], [], []
