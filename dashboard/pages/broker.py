@@ -1,7 +1,58 @@
-"""The page at /broker."""
+"""The page at /brokers/<id>: one broker's flow, backlog, nodes, vhosts, and how it is polled."""
 
 from __future__ import annotations
 
-from django.urls.resolvers import URLPattern
+import time
 
-urlpatterns: list[URLPattern] = []
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import path
+from django.urls.resolvers import URLPattern
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from brokers.collect.models import PollState
+from dashboard.accounts.audit import act, by_request
+from dashboard.accounts.guards import broker_or_404
+from dashboard.accounts.rights import Role, rights_for
+from dashboard.queries.attention_shown import queues_url
+from dashboard.queries.broker import broker_page
+
+
+@never_cache
+@require_safe
+def broker_view(request: HttpRequest, broker_id: int) -> HttpResponse:
+    """Show a broker; 404 for one that the person does not see, the same as for one that is not there."""
+    rights = rights_for(request)
+    shown = broker_page(rights, broker_id, timezone.get_current_timezone(), time.time_ns() // 1_000_000)
+    if shown is None:
+        raise Http404("There is no such broker, or none that you may see.")
+    may = {role.value: rights.may(role, broker_id) for role in (Role.OPERATOR, Role.ADMINISTRATOR)}
+    context = {
+        "page": shown,
+        "facts": shown.facts,
+        "live": shown.cells,
+        "rights": rights,
+        "may": may,
+        "queues_url": queues_url(broker_id),
+    }
+    return render(request, "pages/broker.html", context)
+
+
+@require_POST
+def try_now(request: HttpRequest, broker_id: int) -> HttpResponse:
+    """Make a broker due at once, instead of at its next cadence."""
+    broker = broker_or_404(rights_for(request), broker_id)
+    with act(by_request(request), "broker.poll_now", needs=Role.OPERATOR, broker=broker) as done:
+        PollState.objects.filter(broker=broker).update(next_due_ms=0)
+        done.sentence = "It is due at once."
+    messages.info(request, f"{broker.name} is asked now.")
+    return redirect("pages:broker", broker_id)
+
+
+urlpatterns: list[URLPattern] = [
+    path("brokers/<int:broker_id>", broker_view, name="broker"),
+    path("brokers/<int:broker_id>/try-now", try_now, name="broker_try_now"),
+]

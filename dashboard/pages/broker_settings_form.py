@@ -1,4 +1,4 @@
-"""What a person enters about a broker, checked field by field. Pure: no request, no database, no network.
+"""What a person enters about a broker, read from the form and checked field by field.
 
 Secrets go one way. A field that is left blank keeps what is stored, but only while it would be sent to the same place
 under the same protection: otherwise whoever may edit a broker could have its password sent to a host of theirs.
@@ -7,18 +7,18 @@ under the same protection: otherwise whoever may edit a broker could have its pa
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from brokers.rabbitmq.endpoint import port_of, split_url
+from brokers.rabbitmq.errors import BadEndpointError
 from brokers.registry.credentials import Secrets
 from brokers.registry.models import Broker
-
-CADENCE_LEAST_S, CADENCE_MOST_S = 1, 3600
-_PORTS = {"http": 80, "https": 443}
+from brokers.registry.services import BrokerInput, validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,11 @@ def read(data: Mapping[str, str]) -> Entered:
     )
 
 
+def without_secrets(entered: Entered) -> Entered:
+    """Return the form to show again: what was typed into a secret's field does not go back to the browser."""
+    return replace(entered, password="", token="", client_key_pem="")
+
+
 def from_stored(broker: Broker, stored: Secrets) -> Entered:
     """Return the form of a broker as it is: everything but its secrets."""
     return Entered(
@@ -84,43 +89,66 @@ def from_stored(broker: Broker, stored: Secrets) -> Entered:
     )
 
 
-def problems(entered: Entered, broker: Broker | None = None, stored: Secrets | None = None) -> dict[str, str]:
-    """Return a sentence for each field that cannot be used; empty where all can.
-
-    `broker` and `stored` are what is there already, where a broker is edited.
-    """
-    held = stored or Secrets()
-    found = {
-        "name": _name(entered.name),
-        "management_url": _address(entered.management_url, "http://rabbit.example:15672"),
-        "prometheus_urls": next((why for why in map(_prometheus, entered.addresses) if why), ""),
-        "cadence_s": _cadence(entered.cadence_s),
-        "ca_pem": _certificates(entered.ca_pem),
-        **_client(entered, held, broker),
-    }
-    kept = moved(broker, entered) if broker is not None and not found["management_url"] else ""
-    if entered.signs_in == "password":
-        if not entered.username:
-            found["username"] = "Enter the name of the user that watches the broker."
-        if not entered.password and not held.password:
-            found["password"] = "Enter the user's password."
-        elif not entered.password and kept:
-            found["password"] = f"Enter the password again: {kept}"
-    elif not entered.token and not held.token:
-        found["token"] = "Enter the token."
-    elif not entered.token and kept:
-        found["token"] = f"Enter the token again: {kept}"
-    return {field: why for field, why in found.items() if why}
+def given(entered: Entered) -> BrokerInput:
+    """Return the input for brokers.registry.services: a secret left blank stays, those of the other sign-in go."""
+    by_token = entered.signs_in == "token"
+    key: str | None = entered.client_key_pem or None
+    return BrokerInput(
+        name=entered.name,
+        management_url=entered.management_url,
+        username="" if by_token else entered.username,
+        password="" if by_token else entered.password or None,
+        token=(entered.token or None) if by_token else "",
+        prometheus_urls=tuple(entered.addresses),
+        verify_tls=entered.verify_tls,
+        ca_pem=entered.ca_pem,
+        client_cert_pem=entered.client_cert_pem,
+        client_key_pem=key if entered.client_cert_pem else "",
+        cadence_s=int(entered.cadence_s) if _is_number(entered.cadence_s) else 0,
+    )
 
 
 def secrets_of(entered: Entered, stored: Secrets | None = None) -> Secrets:
-    """Return the secrets to keep: what was entered, else what is stored; those of the other way to sign in go."""
-    held = stored or Secrets()
+    """Return the secrets that would be in force: what was entered, else what is stored."""
+    held, new = stored or Secrets(), given(entered)
     return Secrets(
-        password=(entered.password or held.password) if entered.signs_in == "password" else "",
-        token=(entered.token or held.token) if entered.signs_in == "token" else "",
-        client_key_pem=(entered.client_key_pem or held.client_key_pem) if entered.client_cert_pem else "",
+        password=held.password if new.password is None else new.password,
+        token=held.token if new.token is None else new.token,
+        client_key_pem=held.client_key_pem if new.client_key_pem is None else new.client_key_pem,
     )
+
+
+def problems(entered: Entered, broker: Broker | None = None, stored: Secrets | None = None) -> dict[str, str]:
+    """Return a sentence for each field that cannot be used; empty where all can. Reads the names that are taken.
+
+    `broker` and `stored` are what is there already, where a broker is edited.
+    """
+    found = validate(given(entered), broker.pk if broker else None)
+    if not entered.name.isprintable():
+        found["name"] = "A name is one line of printable characters."
+    if not _is_number(entered.cadence_s):
+        found["cadence_s"] = "Enter the cadence in whole seconds."
+    return {**sign_in_problems(entered, broker, stored), **_client_problems(entered, stored or Secrets()), **found}
+
+
+def sign_in_problems(entered: Entered, broker: Broker | None, stored: Secrets | None) -> dict[str, str]:
+    """Say what is missing to sign in, and where a stored secret may not be used for what was entered. Pure."""
+    held = stored or Secrets()
+    new_place = moved(broker, entered) if broker is not None else ""
+    found: dict[str, str] = {}
+    if entered.signs_in == "token":
+        if not entered.token and not held.token:
+            found["token"] = "Enter the token."  # noqa: S105
+        elif not entered.token and new_place:
+            found["token"] = f"Enter the token again: {new_place}"
+        return found
+    if not entered.username:
+        found["username"] = "Enter the name of the user that watches the broker."
+    if not entered.password and not held.password:
+        found["password"] = "Enter the user's password."  # noqa: S105
+    elif not entered.password and new_place:
+        found["password"] = f"Enter the password again: {new_place}"
+    return found
 
 
 def moved(broker: Broker, entered: Entered) -> str:
@@ -138,91 +166,35 @@ def moved(broker: Broker, entered: Entered) -> str:
 
 
 def origin(address: str) -> tuple[str, str, int]:
-    """Return scheme, host and port of an address: where a secret would go, and whether it would go in the clear."""
+    """Return scheme, host and port of an address as the client takes it: where a secret would go, and how hidden."""
     try:
-        parts = urlsplit(address)
-        return parts.scheme, (parts.hostname or "").rstrip("."), parts.port or _PORTS.get(parts.scheme, 0)
-    except ValueError:
+        parts = urlsplit(split_url(address)[0])
+    except BadEndpointError:
         return "", address, 0
+    return parts.scheme, (parts.hostname or "").rstrip("."), port_of(parts)
 
 
 def _known_origins(broker: Broker) -> set[tuple[str, str, int]]:
     return {origin(address) for address in (broker.management_url, *broker.prometheus_urls.split())}
 
 
-def _name(name: str) -> str:
-    if not name:
-        return "Enter a name; it is what pages call the broker."
-    if len(name) > 80:
-        return "A name has at most 80 characters."
-    return "A name is one line of printable characters." if not name.isprintable() else ""
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 6
 
 
-def _split(address: str) -> SplitResult | None:
-    if not address.isprintable() or " " in address:
-        return None
-    try:
-        parts = urlsplit(address)
-        return parts if parts.scheme in _PORTS and parts.hostname and parts.port != 0 else None
-    except ValueError:
-        return None
-
-
-def _address(address: str, example: str) -> str:
-    if not address:
-        return f"Enter the address of the management API, such as {example}."
-    parts = _split(address)
-    if parts is None:
-        return f"This is no http or https address; one looks like {example}."
-    if len(address) > 500:
-        return "An address has at most 500 characters."
-    if parts.username is not None or parts.password is not None:
-        return "Leave name and password out of the address; they have fields of their own and are stored encrypted."
-    if parts.query or parts.fragment:
-        return "An address ends with its path: leave out what follows ? or #."
-    return ""
-
-
-def _prometheus(address: str) -> str:
-    why = _address(address, "http://rabbit-1.example:15692")
-    return f"{address[:100]}: {why}" if why else ""
-
-
-def _cadence(text: str) -> str:
-    if not text.isascii() or not text.isdigit() or len(text) > 4 or not CADENCE_LEAST_S <= int(text) <= CADENCE_MOST_S:
-        return f"Enter whole seconds from {CADENCE_LEAST_S} to {CADENCE_MOST_S:,}."
-    return ""
-
-
-def _certificates(pem: str) -> str:
-    if not pem:
-        return ""
-    try:
-        x509.load_pem_x509_certificates(pem.encode())
-    except ValueError:
-        return "This is no certificate in PEM form: it begins with -----BEGIN CERTIFICATE-----."
-    return ""
-
-
-def _client(entered: Entered, held: Secrets, broker: Broker | None) -> dict[str, str]:
-    """Check the client certificate and its key: both or none, and that they belong together."""
+def _client_problems(entered: Entered, held: Secrets) -> dict[str, str]:
+    """Check that the client certificate and its key are both there or both not, and belong together."""
     if not entered.client_cert_pem:
         return {"client_key_pem": "A key needs its certificate."} if entered.client_key_pem else {}
-    wrong = _certificates(entered.client_cert_pem)
-    if wrong:
-        return {"client_cert_pem": wrong}
     key = entered.client_key_pem or held.client_key_pem
     if not key:
         return {"client_key_pem": "Enter the certificate's key."}
-    try:
-        loaded = load_pem_private_key(key.encode(), password=None)
-    except TypeError:
-        return {"client_key_pem": "This key is locked with a passphrase; enter one without."}
-    except (ValueError, UnsupportedAlgorithm):
-        return {"client_key_pem": "This is no private key in PEM form: it begins with -----BEGIN PRIVATE KEY-----."}
-    certificate = x509.load_pem_x509_certificates(entered.client_cert_pem.encode())[0]
     form = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if loaded.public_key().public_bytes(*form) != certificate.public_key().public_bytes(*form):
-        where = "client_key_pem" if entered.client_key_pem or broker is None else "client_cert_pem"
-        return {where: "Certificate and key do not belong together."}
+    try:
+        certificate = x509.load_pem_x509_certificates(entered.client_cert_pem.encode())[0]
+        private = load_pem_private_key(key.encode(), password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return {"client_key_pem": "This key cannot be read; enter one in PEM form without a passphrase."}
+    if private.public_key().public_bytes(*form) != certificate.public_key().public_bytes(*form):
+        return {"client_key_pem": "Certificate and key do not belong together."}
     return {}

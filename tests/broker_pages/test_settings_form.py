@@ -5,18 +5,28 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import replace
 
+import hypothesis
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from hypothesis import given
 from hypothesis import strategies as st
 
 from brokers.registry.credentials import Secrets
 from brokers.registry.models import Broker
-from dashboard.pages.broker_settings_form import Entered, from_stored, origin, problems, read, secrets_of
+from dashboard.pages.broker_settings_form import (
+    Entered,
+    from_stored,
+    given,
+    origin,
+    problems,
+    read,
+    secrets_of,
+    sign_in_problems,
+)
 
+pytestmark = pytest.mark.django_db
 GOOD = Entered(name="shop", management_url="http://rabbit:15672", username="watch", password="pass")
 STORED = Secrets(password="kept-secret", client_key_pem="")
 
@@ -53,30 +63,29 @@ def test_it_accepts_a_good_form() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("name", "", "Enter a name"),
-        ("name", "x" * 81, "80 characters"),
+        ("name", "", "needs a name"),
+        ("name", "x" * 81, "81 characters"),
         ("name", "two\nlines", "one line"),
-        ("management_url", "", "Enter the address"),
-        ("management_url", "rabbit:15672", "no http or https address"),
-        ("management_url", "ftp://rabbit", "no http or https address"),
-        ("management_url", "http://rabbit:port", "no http or https address"),
-        ("management_url", "http://[::1", "no http or https address"),
-        ("management_url", "http://me:secret@rabbit:15672", "fields of their own"),
-        ("management_url", "http://rabbit/?a=b", "leave out"),
+        ("management_url", "", "begins with http"),
+        ("management_url", "rabbit:15672", "begins with http"),
+        ("management_url", "ftp://rabbit", "begins with http"),
+        ("management_url", "http://rabbit:port", "not an address"),
+        ("management_url", "http://[::1", "not an address"),
+        ("management_url", "http://me:secret@rabbit:15672", "own fields"),
+        ("management_url", "http://rabbit/?a=b", "ends before"),
         ("prometheus_urls", "http://a:15692 javascript:alert(1)", "javascript:alert(1)"),
         ("username", "", "user that watches"),
         ("password", "", "password"),
-        ("cadence_s", "0", "from 1 to 3,600"),
-        ("cadence_s", "9" * 5000, "from 1 to 3,600"),
-        ("cadence_s", "²", "from 1 to 3,600"),
+        ("cadence_s", "0", "1 to 300"),
+        ("cadence_s", "9" * 5000, "whole seconds"),
+        ("cadence_s", "²", "whole seconds"),
         ("ca_pem", "hello", "BEGIN CERTIFICATE"),
-        ("client_cert_pem", "hello", "BEGIN CERTIFICATE"),
         ("client_key_pem", "hello", "needs its certificate"),
     ],
 )
 def test_it_says_by_field_what_is_wrong(field: str, value: str, says: str) -> None:
     found = problems(replace(GOOD, **{field: value}))
-    assert list(found) == [field]
+    assert field in found
     assert says in found[field]
 
 
@@ -110,6 +119,7 @@ def test_it_takes_another_spelling_of_the_same_host_for_the_same() -> None:
     entered = replace(from_stored(stored_broker(), STORED), management_url="https://RABBIT:15671/x")
     assert problems(entered, stored_broker(), STORED) == {}
     assert origin("https://a") == origin("https://A.:443/path")
+    assert origin("http://a") == origin("http://a:15672/api") != origin("http://a:80")
 
 
 def test_it_never_puts_a_stored_secret_into_the_form() -> None:
@@ -121,6 +131,7 @@ def test_it_never_puts_a_stored_secret_into_the_form() -> None:
 def test_it_drops_the_secret_of_the_other_way_to_sign_in() -> None:
     entered = replace(GOOD, signs_in="token", token="t", password="")
     assert secrets_of(entered, STORED) == Secrets(token="t")
+    assert given(entered).username == ""
 
 
 def test_it_checks_that_certificate_and_key_belong_together() -> None:
@@ -129,11 +140,12 @@ def test_it_checks_that_certificate_and_key_belong_together() -> None:
     assert problems(replace(GOOD, client_cert_pem=cert, client_key_pem=key)) == {}
     assert "belong together" in problems(replace(GOOD, client_cert_pem=other, client_key_pem=key))["client_key_pem"]
     assert "Enter the certificate's key" in problems(replace(GOOD, client_cert_pem=cert))["client_key_pem"]
-    assert "no private key" in problems(replace(GOOD, client_cert_pem=cert, client_key_pem="x"))["client_key_pem"]
+    assert "PEM form" in problems(replace(GOOD, client_cert_pem=cert, client_key_pem="x"))["client_key_pem"]
 
 
-@given(st.dictionaries(st.sampled_from(list(Entered.__dataclass_fields__)), st.text(), max_size=12))
+@hypothesis.given(st.dictionaries(st.sampled_from(list(Entered.__dataclass_fields__)), st.text(), max_size=12))
 def test_it_survives_anything_that_is_posted(data: dict[str, str]) -> None:
     entered = read(data)
-    assert all(why.endswith((".", ":-----")) or why for why in problems(entered).values())
-    assert problems(entered, stored_broker(), STORED).keys() <= set(Entered.__dataclass_fields__)
+    found = sign_in_problems(entered, stored_broker(), STORED)
+    assert found.keys() <= {"username", "password", "token"}
+    assert repr(given(entered)).endswith("…)")

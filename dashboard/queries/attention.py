@@ -1,0 +1,373 @@
+"""What needs a person, worst first: sentences with their evidence, computed from the facts of brokers. Pure."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from brokers.collect.state import Condition
+from dashboard import formats
+from dashboard.queries.broker_analysis import NodeFacts, Unconsumed, short_node
+from dashboard.queries.broker_facts import BrokerFacts
+
+
+class Severity(StrEnum):
+    """How much something presses. `UNKNOWN` is what cannot be judged, since the figures are missing."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    NOTICE = "notice"
+    UNKNOWN = "unknown"
+
+
+_RANK = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.UNKNOWN: 2, Severity.NOTICE: 3}
+
+# Shares of a limit from which on head-room is worth a look, and from which on it cannot wait.
+NEAR = 0.80
+AT_THE_LIMIT = 0.95
+# Free disk below this many times its limit is worth a look.
+DISK_NEAR = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One thing that needs a person.
+
+    `key` stays the same as long as it is the same thing. `subject` is what the link is put on; `sentence` goes on from
+    it. `short` says it in a table's cell. `command` is a shell line that mends it, where there is one. `weight` orders
+    things of one severity.
+    """
+
+    key: str
+    severity: Severity
+    broker_id: int
+    broker: str
+    subject: str
+    sentence: str
+    short: str = ""
+    why: str = ""
+    command: str = ""
+    icon: str = ""
+    since_ms: int | None = None
+    # The page that shows it: a vhost's queues where set, else the broker.
+    vhost: str | None = None
+    queue: str | None = None
+    weight: float = 0.0
+
+
+def needs(facts: BrokerFacts) -> list[Need]:
+    """Return what needs a person on one broker, worst first.
+
+    Figures that a broker told before it stopped answering are of the past: of a silent broker only its silence needs
+    somebody.
+    """
+    if facts.condition is Condition.PAUSED:
+        return []
+    if facts.condition is Condition.NEW:
+        return _first_time(facts)
+    found = _silent(facts)
+    if facts.condition is not Condition.UNREACHABLE:
+        found += _cluster(facts)
+        for node in facts.nodes:
+            found += _node(facts, node)
+        found += [_unconsumed(facts, group) for group in facts.unconsumed]
+        found += _unreadable(facts)
+        found += _blind(facts)
+    return worst_first(found)
+
+
+def worst_first(found: Iterable[Need]) -> list[Need]:
+    """Order by severity, then by weight, then by name."""
+    return sorted(found, key=lambda need: (_RANK[need.severity], -need.weight, need.broker.casefold(), need.key))
+
+
+def headline(found: Sequence[Need]) -> str:
+    """Say in one sentence how much of it cannot wait."""
+    pressing = sum(need.severity is Severity.CRITICAL for need in found)
+    others = len(found) - pressing
+    if not found:
+        return "Nothing needs you."
+    if not pressing:
+        return f"{_things(others)} can wait, nothing is critical."
+    if not others:
+        return f"{_things(pressing)} cannot wait."
+    return f"{_things(pressing)} cannot wait, {_word(others)} can."
+
+
+def _things(number: int) -> str:
+    return f"{_word(number).capitalize()} thing{'' if number == 1 else 's'}"
+
+
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+def _word(number: int) -> str:
+    return _WORDS[number] if number < len(_WORDS) else formats.count(number)
+
+
+def _need(facts: BrokerFacts, key: str, severity: Severity, subject: str, sentence: str, **more: object) -> Need:
+    return Need(f"{facts.id}.{key}", severity, facts.id, facts.name, subject, sentence, **more)  # type: ignore[arg-type]
+
+
+def _first_time(facts: BrokerFacts) -> list[Need]:
+    if not facts.failures:
+        return []
+    return [
+        _need(
+            facts,
+            "silent",
+            Severity.CRITICAL,
+            facts.name,
+            "has never answered",
+            short="Never answered",
+            why=facts.reason(),
+            icon="stale",
+            since_ms=facts.failing_since_ms,
+            weight=100,
+        )
+    ]
+
+
+def _silent(facts: BrokerFacts) -> list[Need]:
+    if facts.condition is Condition.UNREACHABLE:
+        severity, sentence = Severity.CRITICAL, "does not answer"
+    elif facts.condition is Condition.LATE:
+        severity, sentence = Severity.UNKNOWN, "is late"
+    else:
+        return []
+    age = f"Its figures are from {formats.clock(facts.at_ms)}." if facts.at_ms else "It has no figures yet."
+    return [
+        _need(
+            facts,
+            "silent",
+            severity,
+            facts.name,
+            sentence,
+            short="No answer" if severity is Severity.CRITICAL else "Late",
+            why=f"{age} {facts.reason()}".strip(),
+            icon="stale",
+            since_ms=facts.failing_since_ms or facts.at_ms,
+            weight=100,
+        )
+    ]
+
+
+def _cluster(facts: BrokerFacts) -> list[Need]:
+    apart = [node for node in facts.nodes if node.partitions]
+    if not apart:
+        return []
+    pairs = "; ".join(
+        f"{node.short} does not see {_listed([short_node(name) for name in node.partitions])}" for node in apart
+    )
+    return [
+        _need(
+            facts,
+            "partition",
+            Severity.CRITICAL,
+            facts.name,
+            "is partitioned: parts of the cluster do not see each other",
+            short="Partitioned",
+            why=f"{pairs}. Each side goes on by itself until the nodes of one side are restarted.",
+            since_ms=facts.since("partition", ""),
+            weight=90,
+        )
+    ]
+
+
+def _node(facts: BrokerFacts, node: NodeFacts) -> list[Need]:
+    if node.running == 0:
+        return [
+            _need(
+                facts,
+                f"node.{node.slot}.down",
+                Severity.CRITICAL,
+                node.short,
+                f"of {facts.name} does not run",
+                short="Node down",
+                why=f"{facts.nodes_running} of {len(facts.nodes)} nodes run. "
+                "Queues whose only copy is on it cannot be used.",
+                since_ms=facts.since("node_down", node.name),
+                weight=80,
+            )
+        ]
+    return [*_memory(facts, node), *_disk(facts, node), *_handles(facts, node)]
+
+
+def _memory(facts: BrokerFacts, node: NodeFacts) -> list[Need]:
+    share = node.memory_share
+    used = f"{formats.size(node.memory_used)} used, the limit is {formats.size(node.memory_limit)}."
+    if node.memory_alarm == 1:
+        sentence = f"of {facts.name} is out of memory and blocks every publisher of the cluster"
+        return [
+            _need(
+                facts,
+                f"node.{node.slot}.memory",
+                Severity.CRITICAL,
+                node.short,
+                sentence,
+                short="Memory alarm",
+                why=f"{used} Publishers wait until it falls." if share is not None else "The memory alarm is up.",
+                since_ms=facts.since("memory_alarm", node.name),
+                weight=95,
+            )
+        ]
+    if share is None or share < NEAR:
+        return []
+    sentence = f"of {facts.name} uses {formats.percent(share)} of the memory at which it blocks publishers"
+    return [
+        _need(
+            facts,
+            f"node.{node.slot}.memory",
+            Severity.WARNING,
+            node.short,
+            sentence,
+            short=f"Memory at {formats.percent(share)}",
+            why=used,
+            weight=40 + 10 * share,
+        )
+    ]
+
+
+def _disk(facts: BrokerFacts, node: NodeFacts) -> list[Need]:
+    free = f"{formats.size(node.disk_free)} free, the limit is {formats.size(node.disk_limit)}."
+    known = not math.isnan(node.disk_free) and not math.isnan(node.disk_limit)
+    if node.disk_alarm == 1:
+        return [
+            _need(
+                facts,
+                f"node.{node.slot}.disk",
+                Severity.CRITICAL,
+                node.short,
+                f"of {facts.name} is out of disk and blocks every publisher of the cluster",
+                short="Disk alarm",
+                why=f"{free} Publishers wait until more is free." if known else "The disk alarm is up.",
+                since_ms=facts.since("disk_alarm", node.name),
+                weight=95,
+            )
+        ]
+    if not known or node.disk_limit <= 0 or node.disk_free >= node.disk_limit * DISK_NEAR:
+        return []
+    return [
+        _need(
+            facts,
+            f"node.{node.slot}.disk",
+            Severity.WARNING,
+            node.short,
+            f"of {facts.name} comes close to its disk limit",
+            short="Disk nearly full",
+            why=f"{free} Below it the node blocks publishers.",
+            weight=45,
+        )
+    ]
+
+
+def _handles(facts: BrokerFacts, node: NodeFacts) -> list[Need]:
+    found = []
+    for key, share, used, limit, words, follows in (
+        ("fd", node.fd_share, node.fd_used, node.fd_limit, "file descriptors", "no client can connect"),
+        (
+            "processes",
+            node.processes_share,
+            node.processes_used,
+            node.processes_limit,
+            "Erlang processes",
+            "no connection, channel or queue can be opened",
+        ),
+    ):
+        if share is None or share < NEAR:
+            continue
+        found.append(
+            _need(
+                facts,
+                f"node.{node.slot}.{key}",
+                Severity.CRITICAL if share >= AT_THE_LIMIT else Severity.WARNING,
+                node.short,
+                f"of {facts.name} uses {formats.percent(share)} of its {words}",
+                short=f"{words[0].upper()}{words[1:]} at {formats.percent(share)}",
+                why=f"{formats.count(used)} of {formats.count(limit)}; at the limit {follows}.",
+                weight=40 + 10 * share,
+            )
+        )
+    return found
+
+
+def _unconsumed(facts: BrokerFacts, group: Unconsumed) -> Need:
+    waits = f"{formats.count(group.ready)} {'message waits' if group.ready == 1 else 'messages wait'}"
+    if group.hour_ago is not None and group.hour_ago != group.ready:
+        trend = "up" if group.ready > group.hour_ago else "down"
+        waits += f", {trend} from {formats.count(group.hour_ago)} {formats.duration(group.hour_span_s)} ago"
+    common = {
+        "vhost": group.vhost,
+        "short": f"{formats.count(group.queues)} without consumer",
+        "weight": 10 + math.log10(1 + group.ready),
+    }
+    if group.queues == 1:
+        return _need(
+            facts,
+            f"unconsumed.{group.vhost_slot}",
+            Severity.WARNING,
+            group.largest,
+            f"of {group.vhost} on {facts.name} has a backlog and no consumer",
+            why=f"{waits}.",
+            queue=group.largest,
+            **common,
+        )
+    return _need(
+        facts,
+        f"unconsumed.{group.vhost_slot}",
+        Severity.WARNING,
+        f"{formats.count(group.queues)} queues of {group.vhost}",
+        f"on {facts.name} have a backlog and no consumer",
+        why=f"{waits}; the most, {formats.count(group.largest_ready)}, in {group.largest}.",
+        **common,
+    )
+
+
+def _unreadable(facts: BrokerFacts) -> list[Need]:
+    closed = [vhost for vhost in facts.vhosts if vhost.readable is False]
+    if not closed:
+        return []
+    if len(closed) == 1:
+        subject, rest = closed[0].name, f"of {facts.name} cannot be looked into"
+    else:
+        subject, rest = f"{formats.count(len(closed))} vhosts", f"of {facts.name} cannot be looked into"
+    if not facts.whole:
+        why = "What is in them is unknown until an administrator of the broker opens them for Warren."
+        return [_need(facts, "unreadable", Severity.NOTICE, subject, rest, short="Vhost closed", why=why)]
+    names = _listed([vhost.name for vhost in closed[:3]]) + (
+        f" and {formats.count(len(closed) - 3)} more" if len(closed) > 3 else ""
+    )
+    why = f"{facts.username or 'The watching user'} has no permission row in {names}. This opens it, for looking only:"
+    command = permission_command(closed[0].name, facts.username)
+    return [_need(facts, "unreadable", Severity.NOTICE, subject, rest, short="Vhost closed", why=why, command=command)]
+
+
+def permission_command(vhost: str, username: str) -> str:
+    """Return the shell line that gives a user an empty permission row in a vhost: it may look, and do nothing."""
+    return f"rabbitmqctl set_permissions -p {shlex.quote(vhost)} {shlex.quote(username or 'USER')} '^$' '^$' '^$'"
+
+
+def _blind(facts: BrokerFacts) -> list[Need]:
+    """Say that the broker is watched in a dearer or poorer way than it could be."""
+    if not facts.whole or not facts.degraded:
+        return []
+    return [
+        _need(
+            facts,
+            "prometheus",
+            Severity.NOTICE,
+            facts.name,
+            "is watched without its Prometheus figures",
+            short="No Prometheus",
+            why=facts.degraded,
+        )
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) < 2:
+        return "".join(names)
+    return f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,83 @@
+"""A need as a page shows it: with its link, and since when in the viewer's zone."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+from django.urls import reverse
+
+from dashboard.queries.attention import Need
+
+
+@dataclass(frozen=True, slots=True)
+class ShownNeed:
+    """What the list draws; `since` is in the viewer's zone."""
+
+    key: str
+    severity: str
+    icon: str
+    subject: str
+    sentence: str
+    why: str
+    command: str
+    url: str
+    since: dt.datetime | None
+    since_text: str
+
+
+def shown(found: Iterable[Need], zone: dt.tzinfo, now_ms: int) -> tuple[ShownNeed, ...]:
+    """Return needs ready to be drawn."""
+    now = dt.datetime.fromtimestamp(now_ms / 1000, zone)
+    return tuple(_shown(need, zone, now) for need in found)
+
+
+def _shown(need: Need, zone: dt.tzinfo, now: dt.datetime) -> ShownNeed:
+    since = dt.datetime.fromtimestamp(need.since_ms / 1000, zone) if need.since_ms else None
+    return ShownNeed(
+        key=need.key,
+        severity=need.severity.value,
+        icon=need.icon or need.severity.value,
+        subject=need.subject,
+        sentence=need.sentence,
+        why=need.why,
+        command=need.command,
+        url=url_of(need),
+        since=since,
+        since_text=moment(since, now) if since else "",
+    )
+
+
+def moment(at: dt.datetime, now: dt.datetime) -> str:
+    """Say a time as briefly as it is clear: `03:08` today, `Sat 22:40` within a week, `9 Nov 14:20` before."""
+    if at.date() == now.date():
+        return f"{at:%H:%M}"
+    if now - at < dt.timedelta(days=6):
+        return f"{at:%a %H:%M}"
+    return f"{at.day} {at:%b %H:%M}" if at.year == now.year else f"{at.day} {at:%b %Y}"
+
+
+def url_of(need: Need) -> str:
+    """Return the page that shows it: the queue, the vhost's lonely queues, else the broker."""
+    if need.queue is not None and need.vhost is not None:
+        return queue_url(need.broker_id, need.vhost, need.queue)
+    if need.vhost is not None:
+        return queues_url(need.broker_id, vhost=need.vhost, **LONELY)
+    return reverse("pages:broker", args=[need.broker_id])
+
+
+# The queue page's filters for queues with a backlog and without a consumer.
+LONELY = {"backlog": "1", "no_consumers": "1"}
+
+
+def queues_url(broker_id: int, **filters: str) -> str:
+    """Return the address of a broker's queues; names stand in the query, where any byte may."""
+    address = f"{reverse('pages:broker', args=[broker_id])}/queues"
+    return f"{address}?{urlencode(filters)}" if filters else address
+
+
+def queue_url(broker_id: int, vhost: str, name: str) -> str:
+    """Return the address of one queue."""
+    return f"{reverse('pages:broker', args=[broker_id])}/queue?{urlencode({'vhost': vhost, 'name': name})}"

@@ -1,0 +1,280 @@
+"""One broker: its figures, what needs somebody, its nodes and vhosts, how it is polled."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from brokers.collect.models import PollState
+from brokers.collect.state import Condition
+from dashboard import formats
+from dashboard.accounts.rights import Rights
+from dashboard.queries import broker_cells as cell
+from dashboard.queries.attention import Need, needs
+from dashboard.queries.attention_shown import ShownNeed, queues_url, shown
+from dashboard.queries.broker_analysis import VhostFacts
+from dashboard.queries.broker_facts import BrokerFacts, facts_of
+from dashboard.queries.broker_nodes import Finding, health, node_cells
+from dashboard.queries.broker_polled import Polled, polled
+from dashboard.queries.cells import Cell, Cells, View
+from dashboard.queries.fleet import balance, churn, state_cell
+from dashboard.queries.happened import Day, happened
+
+VHOSTS_SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True)
+class VhostRow:
+    """One vhost in the broker's table."""
+
+    key: str
+    name: str
+    severity: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """One node in the broker's table."""
+
+    key: str
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerPage:
+    """All that the page shows; times in the viewer's zone."""
+
+    facts: BrokerFacts
+    at: dt.datetime | None
+    since: dt.datetime | None
+    stale: bool
+    needs: tuple[ShownNeed, ...]
+    nodes: tuple[NodeRow, ...]
+    vhosts: tuple[VhostRow, ...]
+    more_vhosts: int
+    health: tuple[Finding, ...]
+    days: tuple[Day, ...]
+    polled: Polled | None
+    cells: Cells
+
+    @property
+    def key(self) -> str:
+        """What the keys of the broker's cells begin with."""
+        return f"b.{self.facts.id}"
+
+    @property
+    def poll_key(self) -> str:
+        """What the keys of the cells about polling begin with."""
+        return f"b.{self.facts.id}.poll"
+
+    def view(self) -> View:
+        """Return what a live subscription gets."""
+        return View(cells=self.cells, order=[row.key for row in self.vhosts], at_ms=self.facts.at_ms or 0)
+
+
+def broker_page(rights: Rights, broker_id: int, zone: dt.tzinfo, now_ms: int) -> BrokerPage | None:
+    """Return the broker as the person sees it, None where they do not see it or it is not there."""
+    found = facts_of(rights, now_ms, [broker_id])
+    if not found:
+        return None
+    [facts] = found
+    return assemble(facts, happened(rights, [broker_id], zone, now_ms), _polled(facts, now_ms), zone, now_ms)
+
+
+def assemble(facts: BrokerFacts, days: tuple[Day, ...], how: Polled | None, zone: dt.tzinfo, now_ms: int) -> BrokerPage:
+    """Make the page of facts."""
+    need = needs(facts)
+    rows = by_trouble(facts.vhosts)
+    cells: Cells = {**_head(facts, need), **_figures(facts), **node_cells(facts)}
+    for row in rows[:VHOSTS_SHOWN]:
+        cells.update(_vhost_cells(facts, row))
+    if how is not None:
+        cells.update(how.cells)
+    return BrokerPage(
+        facts=facts,
+        at=_moment(facts.at_ms, zone),
+        since=_moment(facts.failing_since_ms, zone),
+        stale=facts.condition in {Condition.UNREACHABLE, Condition.LATE, Condition.PAUSED},
+        needs=shown(need, zone, now_ms),
+        nodes=tuple(NodeRow(f"n.{facts.id}.{node.slot}", node.name, node.rabbitmq_version) for node in facts.nodes),
+        vhosts=tuple(_vhost_row(facts, row) for row in rows[:VHOSTS_SHOWN]),
+        more_vhosts=max(0, len(rows) - VHOSTS_SHOWN),
+        health=tuple(health(facts)) if facts.fresh else (),
+        days=days,
+        polled=how,
+        cells=cells,
+    )
+
+
+def _moment(at_ms: int | None, zone: dt.tzinfo) -> dt.datetime | None:
+    return dt.datetime.fromtimestamp(at_ms / 1000, zone) if at_ms else None
+
+
+def _vhost_row(facts: BrokerFacts, vhost: VhostFacts) -> VhostRow:
+    severity = "warning" if vhost.unconsumed and facts.fresh else ""
+    return VhostRow(f"v.{facts.id}.{vhost.slot}", vhost.name, severity, queues_url(facts.id, vhost=vhost.name))
+
+
+def by_trouble(vhosts: Sequence[VhostFacts]) -> list[VhostFacts]:
+    """Order vhosts by what is wrong with them, then by their backlog, then by name."""
+    return sorted(
+        vhosts,
+        key=lambda one: (
+            -min(one.unconsumed, 1),
+            one.readable is not False,
+            -(0.0 if math.isnan(one.ready) else one.ready),
+            one.name.casefold(),
+        ),
+    )
+
+
+def _polled(facts: BrokerFacts, now_ms: int) -> Polled | None:
+    if not facts.whole:
+        return None
+    poll = PollState.objects.select_related("broker").filter(broker_id=facts.id).first()
+    return polled(poll, now_ms) if poll is not None else None
+
+
+def _head(facts: BrokerFacts, need: Sequence[Need]) -> Cells:
+    cells: Cells = {
+        f"b.{facts.id}.state": state_cell(facts, need),
+        f"b.{facts.id}.age": cell.age(facts),
+        "page.summary": Cell(text=summary(facts)),
+        "page.balance": Cell(text=_flow_sentence(facts)),
+    }
+    reason = facts.reason() or "It does not answer."
+    cells["page.reason"] = Cell(text=reason)
+    return cells
+
+
+def summary(facts: BrokerFacts) -> str:
+    """Say what the broker is: versions, nodes, uptime; for a person limited to vhosts, which part of it they see."""
+    parts = [f"RabbitMQ {facts.version}" if facts.version else "Version unknown"]
+    if facts.erlang:
+        parts[0] += f" on Erlang {facts.erlang}"
+    if not facts.whole:
+        number = len(facts.vhosts)
+        return (
+            f"{parts[0]}. You see {formats.count(number)} vhost{'' if number == 1 else 's'} of it; all sums are theirs."
+        )
+    if facts.nodes:
+        parts.append(f"{len(facts.nodes)} node{'' if len(facts.nodes) == 1 else 's'}")
+        uptimes = [node.uptime for node in facts.nodes if not math.isnan(node.uptime)]
+        if uptimes and facts.fresh:
+            parts.append(f"up {formats.duration(min(uptimes))}")
+    return f"{', '.join(parts)}."
+
+
+def _flow_sentence(facts: BrokerFacts) -> str:
+    entered, left = facts.total("publish_rate"), facts.total("ack_rate")
+    if not facts.fresh or math.isnan(entered) or math.isnan(left) or max(entered, left) < 0.05:
+        return ""
+    against = f"{formats.rate(left)} /s acknowledged against {formats.rate(entered)} /s published."
+    if abs(left - entered) < max(0.5, 0.02 * max(entered, left)):
+        return f"As much leaves as enters: {against}"
+    return f"{'More' if left > entered else 'Less'} leaves than enters: {against}"
+
+
+def _figures(facts: BrokerFacts) -> Cells:
+    key = f"b.{facts.id}"
+    why = cell.why_unknown(facts)
+    at = f"at {formats.clock(facts.at_ms)}" if facts.at_ms and not facts.fresh else ""
+
+    def rate(name: str) -> Cell:
+        return cell.rate(facts.total(name) if facts.fresh else cell.NAN, why)
+
+    def line(name: str, **more: object) -> Cell:
+        return cell.spark(facts.spark(name)[1], **more)  # type: ignore[arg-type]
+
+    unacked = facts.total("unacked")
+    cells: Cells = {
+        # A stock keeps its last figure in grey, with its time; a rate of a broker that is silent is unknown.
+        f"{key}.ready": cell.count(facts.total("ready"), why),
+        f"{key}.ready.spark": line("ready", floor=50),
+        f"{key}.ready.detail": Cell(
+            text=at or ("" if math.isnan(unacked) else f"{formats.count(unacked)} more unacknowledged")
+        ),
+        f"{key}.publish": rate("publish_rate"),
+        f"{key}.publish.spark": line("publish_rate", area=False),
+        f"{key}.publish.detail": Cell(text=_unroutable(facts)),
+        f"{key}.ack": rate("ack_rate"),
+        f"{key}.ack.spark": line("ack_rate", area=False),
+        f"{key}.ack.detail": Cell(text=balance(facts.total("publish_rate"), facts.total("ack_rate")) if not at else ""),
+        f"{key}.redeliver": rate("redeliver_rate"),
+        f"{key}.redeliver.detail": Cell(text=_redelivered(facts)),
+    }
+    letters = sum(group.letters for group in facts.dead_letters)
+    queues = sum(group.queues for group in facts.dead_letters)
+    cells[f"{key}.dead"] = cell.count(letters if facts.at_ms else cell.NAN, why)
+    cells[f"{key}.dead.detail"] = Cell(
+        text=at or (f"in {formats.count(queues)} queue{'' if queues == 1 else 's'}" if queues else "no letters")
+    )
+    if not facts.whole:
+        return cells
+    cells[f"{key}.gap"] = cell.rate(confirm_gap(facts) if facts.fresh else cell.NAN, why)
+    cells[f"{key}.gap.detail"] = Cell(text=_confirmed(facts))
+    connections, channels = facts.total("connections"), facts.total("channels")
+    cells[f"{key}.connections"] = cell.count(connections, why)
+    cells[f"{key}.connections.spark"] = line("connections", area=False)
+    cells[f"{key}.connections.detail"] = Cell(
+        text=at or ("" if math.isnan(channels) else f"{formats.count(channels)} channels")
+    )
+    opened = facts.total("connection_open_rate")
+    cells[f"{key}.churn"] = cell.rate(opened if facts.fresh else cell.NAN, why)
+    cells[f"{key}.churn.detail"] = Cell(text=churn(opened, facts.total("connection_close_rate")) if not at else "")
+    return cells
+
+
+def confirm_gap(facts: BrokerFacts) -> float:
+    """Return how many messages a second were published with confirms and not confirmed, 0 where none lag."""
+    gap = facts.total("received_confirm_rate") - facts.total("confirm_rate")
+    return gap if math.isnan(gap) else max(0.0, gap)
+
+
+def _confirmed(facts: BrokerFacts) -> str:
+    asked, confirmed = facts.total("received_confirm_rate"), facts.total("confirm_rate")
+    if not facts.fresh or math.isnan(asked) or math.isnan(confirmed):
+        return ""
+    if asked < 0.05:
+        return "nobody asks for confirms now"
+    return f"{formats.rate(confirmed)} of {formats.rate(asked)} /s confirmed"
+
+
+def _unroutable(facts: BrokerFacts) -> str:
+    returned, dropped = facts.total("return_rate"), facts.total("drop_rate")
+    if not facts.fresh or math.isnan(returned) or math.isnan(dropped):
+        return ""
+    return f"unroutable {formats.rate(returned + dropped)} /s"
+
+
+def _redelivered(facts: BrokerFacts) -> str:
+    delivered, again = facts.total("deliver_rate"), facts.total("redeliver_rate")
+    if not facts.fresh or math.isnan(delivered) or math.isnan(again):
+        return ""
+    return f"{formats.percent(again / delivered)} of deliveries" if delivered > 0 else "nothing is delivered"
+
+
+def _vhost_cells(facts: BrokerFacts, vhost: VhostFacts) -> Cells:
+    key = f"v.{facts.id}.{vhost.slot}"
+    why = "Warren may not look into this vhost." if vhost.readable is False else cell.why_unknown(facts)
+    if not facts.fresh:
+        state = Cell(text="Unknown", state="stale")
+    elif vhost.readable is False:
+        state = Cell(text="Closed to Warren", state="unknown")
+    elif vhost.unconsumed:
+        state = Cell(text=f"{formats.count(vhost.unconsumed)} without consumer", state="warning")
+    else:
+        state = Cell(text="Quiet", state="ok")
+    return {
+        f"{key}.queues": cell.count(vhost.queues, why),
+        f"{key}.ready": cell.count(vhost.ready, why),
+        f"{key}.unacked": cell.count(vhost.unacked, why),
+        f"{key}.ready.spark": cell.spark(facts.vhost_spark(vhost.slot, "ready"), floor=50),
+        f"{key}.in": cell.rate(vhost.publish_rate if facts.fresh else cell.NAN, why, unit=False),
+        f"{key}.out": cell.rate(vhost.ack_rate if facts.fresh else cell.NAN, why, unit=False),
+        f"{key}.state": state,
+    }

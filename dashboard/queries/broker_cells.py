@@ -1,0 +1,74 @@
+"""Cells of brokers' figures: how a count, a rate, a share, an age and a sparkline of one become what a page shows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brokers.collect.state import Condition
+from dashboard import formats
+from dashboard.charts.sparkline import sparkline
+from dashboard.queries.broker_facts import BrokerFacts
+from dashboard.queries.cells import Cell
+
+NAN = float("nan")
+UNKNOWN = "—"
+
+
+def count(value: float, why: str) -> Cell:
+    """A whole number; `why` says why it is unknown, where it is."""
+    if math.isnan(value):
+        return Cell(text=UNKNOWN, unknown=why)
+    return Cell(text=formats.count(value), zero=value == 0)
+
+
+def rate(value: float, why: str, *, unit: bool = True) -> Cell:
+    """A rate a second; its unit stands beside a large figure and in the head of a table's column."""
+    if math.isnan(value):
+        return Cell(text=UNKNOWN, unknown=why)
+    return Cell(text=formats.rate(value), unit="/s" if unit else "", zero=value == 0)
+
+
+def share(value: float | None, why: str, *, tone: str = "") -> Cell:
+    """A share of a limit as a bar and in per cent; `tone` is warning or critical."""
+    if value is None:
+        return Cell(text=UNKNOWN, unknown=why)
+    return Cell(text=formats.percent(value), share=min(1.0, value), state=tone)
+
+
+def duration(seconds: float, why: str) -> Cell:
+    """A time span."""
+    return Cell(text=UNKNOWN, unknown=why) if math.isnan(seconds) else Cell(text=formats.duration(seconds))
+
+
+def age(facts: BrokerFacts) -> Cell:
+    """How old a broker's figures are; it counts on by itself."""
+    if facts.at_ms is None:
+        return Cell(text=UNKNOWN, unknown=why_unknown(facts))
+    return Cell(since_ms=facts.at_ms, state="" if facts.condition is Condition.LIVE else "stale")
+
+
+def spark(
+    values: NDArray[np.float64], *, second: NDArray[np.float64] | None = None, floor: float = 0, area: bool = True
+) -> Cell:
+    """A sparkline; `floor` is the least height that it magnifies to."""
+    return Cell(
+        spark=sparkline(_points(values), second=None if second is None else _points(second), floor=floor, area=area)
+    )
+
+
+def _points(values: NDArray[np.float64]) -> list[float | None]:
+    return [None if math.isnan(value) else value for value in values.tolist()]
+
+
+def why_unknown(facts: BrokerFacts) -> str:
+    """Say why a broker's figures are unknown."""
+    if facts.condition is Condition.PAUSED:
+        return f"Polling of {facts.name} is paused."
+    if facts.condition is Condition.NEW:
+        return f"{facts.name} has not answered yet."
+    if facts.condition is Condition.UNREACHABLE:
+        return f"{facts.name} does not answer since {formats.clock(facts.failing_since_ms)}."
+    return f"{facts.name} does not tell it, or has not told it twice yet."

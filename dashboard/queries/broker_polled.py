@@ -1,0 +1,112 @@
+"""How a broker is polled and what that costs it, from the measures that collecting left behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from brokers.collect.measures import CallMeasure, health_of
+from brokers.collect.models import PollState
+from dashboard import formats
+from dashboard.queries.cells import Cell, Cells
+
+# The share of a broker's time that watching it may take before a page says so.
+DEAR = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call of the last poll."""
+
+    what: str
+    node: str
+    time: str
+    size: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Figures that can't be had now, and why: those with one reason together."""
+
+    names: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What the card *How it is polled* and the collector's page show of one broker."""
+
+    plan: tuple[str, ...]
+    calls: tuple[Call, ...]
+    missing: tuple[Missing, ...]
+    definitions_error: str
+    cells: Cells
+
+
+def polled(poll: PollState, now_ms: int) -> Polled:
+    """Return how a broker is polled; `poll.broker` is read, so select it along."""
+    health = health_of(poll, poll.broker.cadence_s, now_ms)
+    tick = health.tick
+    asked_s, used_s = poll.broker.cadence_s, health.cadence_ms / 1000
+    often = f"every {formats.duration(used_s)}"
+    if used_s > asked_s:
+        often += f"; {formats.duration(asked_s)} were asked for, the broker is too slow for that"
+    key = f"b.{poll.broker_id}.poll"
+    body = sum(call.bytes for call in tick.calls)
+    polled_once = bool(tick.calls)
+    cells: Cells = {
+        f"{key}.often": Cell(text=often),
+        f"{key}.cost": Cell(
+            text=f"{formats.percent(health.share)} of its time" if polled_once else "—",
+            share=min(1.0, health.share / DEAR) if polled_once else None,
+            state="warning" if health.share > DEAR else "",
+            exact=f"The bar is full at {formats.percent(DEAR)}.",
+            unknown="" if polled_once else "No poll has ended yet.",
+        ),
+        f"{key}.share": Cell(text=formats.percent(health.share) if polled_once else "—"),
+        f"{key}.last": Cell(
+            text=", ".join(
+                [
+                    formats.seconds(tick.broker_s),
+                    _sizes(body, tick.wire_bytes),
+                    *(f"{formats.count(tick.rows['queue'])} queues" for _ in [0] if "queue" in tick.rows),
+                ]
+            )
+            if polled_once
+            else "—",
+            unknown="" if polled_once else "No poll has ended yet.",
+        ),
+        f"{key}.row": Cell(
+            text="—" if tick.answer_to_row_ms is None else formats.seconds(tick.answer_to_row_ms / 1000),
+            unknown="The last poll stored no row." if tick.answer_to_row_ms is None else "",
+        ),
+        f"{key}.cpu": Cell(text=formats.seconds(tick.cpu_s)),
+        f"{key}.bytes": Cell(text=formats.size(tick.wire_bytes)),
+        f"{key}.time": Cell(text=formats.seconds(tick.broker_s)),
+        f"{key}.definitions": Cell(since_ms=poll.definitions_ms or None, text="" if poll.definitions_ms else "never"),
+    }
+    return Polled(
+        plan=tick.plan,
+        calls=tuple(_call(call) for call in tick.calls),
+        missing=missing(health.unknown),
+        definitions_error=health.definitions_error,
+        cells=cells,
+    )
+
+
+def missing(unknown: dict[str, str]) -> tuple[Missing, ...]:
+    """Put figures that are unknown for the same reason together; names as `kind.metric`."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in unknown.items():
+        by_reason.setdefault(reason, []).append(name.replace("_", " ").replace(".", ": ", 1))
+    return tuple(Missing(", ".join(sorted(names)), reason) for reason, names in by_reason.items())
+
+
+def _call(call: CallMeasure) -> Call:
+    return Call(call.what, call.node, formats.seconds(call.seconds), _sizes(call.bytes, call.wire_bytes), call.error)
+
+
+def _sizes(body: int, wire: int) -> str:
+    return (
+        formats.size(body) if wire >= body or not wire else f"{formats.size(body)} ({formats.size(wire)} on the wire)"
+    )
