@@ -44,6 +44,8 @@ PARTS = (
     # tenant-birch has switched its webhooks off, and they pile up.
     *(Part(f"{tenant}-webhooks", "tenants", tenant, reader("webhooks")) for tenant in TENANTS if "birch" not in tenant),
 )
+# Names of the parts that have a connection now.
+_connected: set[str] = set()
 _AWAY = (pika.exceptions.AMQPError, OSError, requests.RequestException)
 
 
@@ -58,16 +60,18 @@ def run(folder: Path) -> int:
     if broker is None:
         return 0
     opened.touch()
-    sys.stdout.write(f"The shop is open: {len(PARTS)} publishers and consumers.\n")
-    sys.stdout.flush()
+    _say(f"The shop is open: {len(PARTS)} publishers and consumers.")
     threads = [
         threading.Thread(target=_play, args=(broker, part, index, over), name=part.name, daemon=True)
         for index, part in enumerate(PARTS)
     ]
     for thread in threads:
         thread.start()
+    there = True
     while not over.wait(1):
-        pass
+        if there != bool(_connected):
+            there = bool(_connected)
+            _say("The shop is open again." if there else "The shop has lost its RabbitMQ; it comes back with it.")
     # Each closes its connection in order, if it is quick.
     end = time.monotonic() + 1.5
     for thread in threads:
@@ -86,8 +90,7 @@ def _open(folder: Path, over: threading.Event) -> LocalBroker | None:
             except _AWAY as error:
                 if str(error) != said:
                     said = str(error)
-                    sys.stdout.write(f"The shop could not be declared yet: {error!r}\n")
-                    sys.stdout.flush()
+                    _say(f"The shop could not be declared yet: {error!r}")
             else:
                 return broker
         over.wait(0.2)
@@ -103,15 +106,20 @@ def _play(broker: LocalBroker, part: Part, index: int, over: threading.Event) ->
         except _AWAY:
             over.wait(1 + chance.random())
             continue
+        _connected.add(part.name)
         try:
             part.play(connection, chance, over)
-        except _AWAY as error:
-            sys.stdout.write(f"{part.name} lost its connection: {type(error).__name__}\n")
-            sys.stdout.flush()
+        except _AWAY:
             over.wait(1 + chance.random())
         finally:
+            _connected.discard(part.name)
             with suppress(*_AWAY):
                 connection.close()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ _READY_EVERY_S = 0.25
 _LOOK_EVERY_S = 0.2
 # So long is waited for what runs beside the dashboard before people are told to come anyway.
 _READY_PATIENCE_S = 60
+_LAST_AFTER_S = 1.5
 # Secrets that only the preparation needed.
 _NOT_FOR_CHILDREN = ("WARREN_ADMIN_PASSWORD", "WARREN_BROKERS")
 
@@ -152,12 +153,19 @@ class Supervisor:
         """SIGTERM to all at once, SIGKILL to those whose patience ran out; their last lines are still read."""
         self.log.say("Ending.")
         begun = time.monotonic()
+        waiting = [one for one in self.running if one.child.ends_last]
         for one in self.running:
-            one.send(signal.SIGTERM)
-        while any(one.ended() is None for one in self.running if one.process is not None):
+            if one not in waiting:
+                one.send(signal.SIGTERM)
+        while alive := [one for one in self.running if one.process is not None and one.ended() is None]:
             self._read(0.05)
-            for one in self.running:
-                if time.monotonic() - begun > one.child.patience_s:
+            passed = time.monotonic() - begun
+            if waiting and (passed > _LAST_AFTER_S or all(one in waiting for one in alive)):
+                for one in waiting:
+                    one.send(signal.SIGTERM)
+                waiting = []
+            for one in alive:
+                if passed > one.child.patience_s:
                     one.send(signal.SIGKILL)
         for one in self.running:
             self._drain(one)

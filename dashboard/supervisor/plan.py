@@ -19,6 +19,8 @@ class Child:
     patience_s: float = 3.5
     # What Linux sends it when the supervisor was killed: SIGKILL, or SIGTERM to one that has others to end itself.
     parent_death_signal: int = 9
+    # It is asked to end once the others have, or have had 1.5 s for it.
+    ends_last: bool = False
     # It is started once this file exists; empty: at once.
     after_file: str = ""
 

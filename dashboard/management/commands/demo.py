@@ -55,7 +55,7 @@ class Command(Up):
         """Return the RabbitMQ and the shop."""
         shop = [sys.executable, "-m", "dashboard.demo.shop", str(self.folder)]
         return [
-            Child("rabbitmq", self.keeper, patience_s=4.0, parent_death_signal=int(signal.SIGTERM)),
+            Child("rabbitmq", self.keeper, patience_s=4.5, parent_death_signal=int(signal.SIGTERM), ends_last=True),
             Child("shop", shop, patience_s=2.0),
         ]
 
@@ -78,9 +78,7 @@ def _broker(folder: Path) -> tuple[LocalBroker, list[str]]:
     try:
         broker = LocalRabbitMQ(folder).prepare()
     except LocalRabbitMQError as error:
-        raise CannotStartError(
-            f"The demo needs a RabbitMQ. {error} Or run Warren for your own brokers: make run"
-        ) from error
+        raise CannotStartError(f"The demo needs a RabbitMQ. {error} `make run` needs none.") from error
     return broker, [sys.executable, "-m", "dashboard.demo.local_rabbitmq", str(folder)]
 
 
