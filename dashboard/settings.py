@@ -187,7 +187,7 @@ if DEBUG:
     WHITENOISE_USE_FINDERS = True
 
 # Tasks
-CELERY_BROKER_URL = WARREN_REDIS_URL or "filesystem://"
+CELERY_BROKER_URL = WARREN_REDIS_URL or "filesystem://localhost"
 CELERY_DIR = WARREN_DATA_DIR / "celery"
 
 USE_TZ = True

@@ -81,15 +81,16 @@ def run(folder: Path) -> int:
 
 def _open(folder: Path, over: threading.Event) -> LocalBroker | None:
     """Wait for the broker and declare the shop; None where it is over before that."""
-    said = ""
+    # A RabbitMQ that has just started may know its queues and not yet have them all.
+    patient_until = time.monotonic() + 8
     while not over.is_set():
         if (folder / "ready").exists():
             broker = LocalBroker(**json.loads((folder / "broker.json").read_text()))
             try:
                 declare(broker)
             except _AWAY as error:
-                if str(error) != said:
-                    said = str(error)
+                if time.monotonic() > patient_until:
+                    patient_until = time.monotonic() + 30
                     _say(f"The shop could not be declared yet: {error!r}")
             else:
                 return broker

@@ -83,7 +83,7 @@ def drop_old_messages() -> None:
 def processes() -> list[Child]:
     """Return Warren's own three: web, worker, beat."""
     python = sys.executable
-    celery = [python, "-m", "celery", "--app", "dashboard"]
+    celery = [python, "-m", "celery", "--quiet", "--app", "dashboard"]
     web = [
         *(python, "-m", "uvicorn", "dashboard.asgi:application"),
         *("--host", settings.WARREN_HOST, "--port", str(settings.WARREN_PORT)),
