@@ -131,5 +131,3 @@ def _give_states() -> None:
     """Make the PollState of brokers that have none."""
     missing = Broker.objects.filter(poll_state__isnull=True).values_list("id", flat=True)
     PollState.objects.bulk_create([PollState(broker_id=broker_id) for broker_id in missing], ignore_conflicts=True)
-
-

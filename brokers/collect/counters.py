@@ -48,14 +48,10 @@ def accumulate(counter: str, now: Parts, base: Parts | None, sum_at_base: float)
         return float(sum(values.values()))
     if base.source != now.source:
         return sum_at_base
-    return sum_at_base + sum(
-        growth(value, base.counts.get(part, {}).get(counter)) for part, value in values.items()
-    )
+    return sum_at_base + sum(growth(value, base.counts.get(part, {}).get(counter)) for part, value in values.items())
 
 
-def grown(
-    now: NDArray[np.float64], base: NDArray[np.float64], in_base: NDArray[np.bool_]
-) -> NDArray[np.float64]:
+def grown(now: NDArray[np.float64], base: NDArray[np.float64], in_base: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return what each of many parts counted since the base; NaN where its count is unknown.
 
     `in_base` tells which of them the base has a row for: one without a row began after the base and adds all it

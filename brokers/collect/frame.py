@@ -153,9 +153,7 @@ def _nodes(scrape: Scrape) -> list[NodeSeen]:
     return answered + [NodeSeen(name) for name in scrape.silent]
 
 
-def _node_table(
-    scrape: Scrape, labels: LabelCache, nodes: list[NodeSeen]
-) -> tuple[Table, dict[str, dict[str, float]]]:
+def _node_table(scrape: Scrape, labels: LabelCache, nodes: list[NodeSeen]) -> tuple[Table, dict[str, dict[str, float]]]:
     rows: dict[int, dict[str, float]] = {}
     parts: dict[str, dict[str, float]] = {}
     for node in nodes:
@@ -169,8 +167,7 @@ def _node_table(
             row["running"] = 1.0
             row["leaders"] = float(len(families.get(NAMES[0], NO_SAMPLES)[0]))
             counts = {
-                counter: sum(value(families, family) for family in names)
-                for counter, names in GLOBAL_COUNTERS.items()
+                counter: sum(value(families, family) for family in names) for counter, names in GLOBAL_COUNTERS.items()
             }
             parts[node.name] = counts
             row["received"], row["confirmed"] = counts["published"], counts["confirmed"]
@@ -234,12 +231,15 @@ def _vhost_table(
             grown = _queues_grew(queues.table, base.frame if same else None, name, fresh=base.frame is None)
             sums = summed(slots, [(home, grown)])
             # A vhost without a queue has counted nothing since.
-            columns[name] = np.full(len(slots), np.nan) if scrape.silent else before + np.where(
-                np.isin(slots, home), sums, 0.0
+            columns[name] = (
+                np.full(len(slots), np.nan) if scrape.silent else before + np.where(np.isin(slots, home), sums, 0.0)
             )
         else:
             columns[name] = np.array(
-                [_vhost_sum(known[slot].name, name, parts, base.parts, before[i]) for i, slot in enumerate(slots.tolist())]
+                [
+                    _vhost_sum(known[slot].name, name, parts, base.parts, before[i])
+                    for i, slot in enumerate(slots.tolist())
+                ]
             )
     return Table(slots.astype(np.uint32), columns)
 
@@ -328,9 +328,7 @@ def _broker_table(
     row["queues"] = float(vhost_table.column("queues").sum())
     row["vhosts"] = float(len(vhost_table.slots))
     exchanges = labels.directory.by_slot.get(Kind.EXCHANGE)
-    row["exchanges"] = (
-        float(sum(found.gone_ms is None for found in exchanges.values())) if exchanges else math.nan
-    )
+    row["exchanges"] = float(sum(found.gone_ms is None for found in exchanges.values())) if exchanges else math.nan
     row["nodes"] = float(len(nodes))
     row["nodes_running"] = float(sum(node.running is True for node in nodes))
     overview = scrape.overview or {}
@@ -341,7 +339,9 @@ def _broker_table(
         if math.isnan(row.get(name, math.nan)) and scrape.exposed is None:
             row[name] = overview.get(name, math.nan)
     held = base.frame.table(Kind.BROKER) if base.frame else None
-    tallies = Parts(parts.source, {part: found for part, found in parts.counts.items() if not part.startswith("vhost:")})
+    tallies = Parts(
+        parts.source, {part: found for part, found in parts.counts.items() if not part.startswith("vhost:")}
+    )
     for counter in GLOBAL_COUNTERS:
         before = held.value(0, counter) if held else math.nan
         row[counter] = math.nan if scrape.silent else counters.accumulate(counter, tallies, base.parts, before)
@@ -383,5 +383,3 @@ def _flag(truth: bool | None) -> float:
 
 def _truth(flag: float) -> bool | None:
     return None if math.isnan(flag) else flag > 0
-
-

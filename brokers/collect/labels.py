@@ -1,12 +1,10 @@
 """From the labels of an exposition to slots, remembered per process so that a tick looks each label up and parses none.
 
-Labels come as raw bytes, as they stand between the braces. RabbitMQ 4 escapes what is in them (`\\\\`, `\\"`, `\\n`); 3.10
-writes names as they are, so that a name with a quote makes an exposition that no parser accepts [measured].
+Labels come as raw bytes, as they stand between the braces (see brokers.rabbitmq.exposition).
 """
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,69 +13,22 @@ from itertools import repeat
 import numpy as np
 from numpy.typing import NDArray
 
+from brokers.rabbitmq import exposition
 from brokers.registry.slots import Directory, ObjectName
 from brokers.series.metrics import Kind
 
-_PAIR = re.compile(rb'\s*([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"\s*(?:,|$)', re.DOTALL)
-_ESCAPE = re.compile(rb"\\(.)", re.DOTALL)
-_ESCAPED = {b"n": b"\n", b"\\": b"\\", b'"': b'"'}
 # Labels that are remembered beyond those of the last tick, before the memory is emptied: names come and go.
 _SLACK = 200_000
 
 
-def parse(raw: bytes, *, escaped: bool = True) -> dict[str, str]:
-    """Return labels by name. `escaped` False: values are taken as they stand, between the outermost quotes."""
-    pairs = _strict(raw) if escaped else None
-    if pairs is None:
-        pairs = _plain(raw)
-    return {name.decode("ascii", "replace"): value.decode("utf-8", "replace") for name, value in pairs}
-
-
 def object_name(raw: bytes, kind: Kind, *, escaped: bool = True) -> ObjectName | None:
     """Return the name of the object that labels belong to, None where they name none of this kind."""
-    labels = parse(raw, escaped=escaped)
+    labels = exposition.labels(raw, escaped=escaped)
     if kind is Kind.VHOST:
         return ObjectName("", labels["vhost"]) if "vhost" in labels else None
     if kind.value not in labels or "vhost" not in labels:
         return None
     return ObjectName(labels["vhost"], labels[kind.value])
-
-
-def _strict(raw: bytes) -> list[tuple[bytes, bytes]] | None:
-    pairs = []
-    position = 0
-    while position < len(raw):
-        match = _PAIR.match(raw, position)
-        if match is None:
-            return None
-        value = match[2]
-        if b"\\" in value:
-            if any(found[1] not in _ESCAPED for found in _ESCAPE.finditer(value)):
-                return None
-            value = _ESCAPE.sub(lambda found: _ESCAPED[found[1]], value)
-        pairs.append((match[1], value))
-        position = match.end()
-    return pairs
-
-
-# The labels that RabbitMQ writes in front of names, in its order.
-_MARKS = (b'vhost="', b'",exchange="', b'",queue="')
-
-
-def _plain(raw: bytes) -> list[tuple[bytes, bytes]]:
-    """Cut at the marks that stand between names. A name that holds such a mark itself can't be told apart."""
-    if not raw.startswith(_MARKS[0]) or not raw.rstrip(b", ").endswith(b'"'):
-        return []
-    rest = raw.rstrip(b", ")[len(_MARKS[0]) : -1]
-    pairs = []
-    name = b"vhost"
-    for mark in _MARKS[1:]:
-        before, found, after = rest.partition(mark)
-        if found:
-            pairs.append((name, before))
-            name, rest = mark[2:-2], after
-    pairs.append((name, rest))
-    return pairs
 
 
 @dataclass(slots=True)

@@ -24,9 +24,9 @@ def names_in(scrape: Scrape, labels: LabelCache) -> dict[Kind, set[ObjectName]]:
         found[kind] = {name for name in found[kind] if name not in known}
     for families in (scrape.exposed or {}).values():
         for family, (raw, _) in families.items():
-            kind = kind_of(family)
-            if kind is not None:
-                found[kind] |= labels.unknown(kind, raw)
+            labelled = kind_of(family)
+            if labelled is not None:
+                found[labelled] |= labels.unknown(labelled, raw)
     homes = {ObjectName("", name.vhost) for kind in (Kind.EXCHANGE, Kind.QUEUE) for name in found[kind]}
     found[Kind.VHOST] |= homes - labels.directory.by_name.get(Kind.VHOST, {}).keys()
     return found

@@ -14,6 +14,7 @@ from django.db import DatabaseError, transaction
 from brokers.collect import counters, events, measures
 from brokers.collect.answers import Scrape
 from brokers.collect.capabilities import Found, find
+from brokers.collect.clients import clients_of
 from brokers.collect.claims import extend, hasten, holds
 from brokers.collect.events import BrokerFacts, Event
 from brokers.collect.frame import Base, Built, build
@@ -27,7 +28,6 @@ from brokers.rabbitmq.errors import BrokerError
 from brokers.registry import slots
 from brokers.registry.credentials import SealedError
 from brokers.registry.models import Broker
-from brokers.registry.services import endpoint_of
 from brokers.series import store
 from brokers.series.codec import CorruptSnapshotError, Frame
 from brokers.series.metrics import Kind
@@ -131,8 +131,8 @@ def guarded(broker_id: int, token: str) -> Outcome:
 def _ask(tick: _Tick) -> Built:
     """Ask the broker and compute the snapshot. Raises BrokerError, SealedError and _LostError."""
     broker, state = tick.broker, tick.broker.poll_state
-    endpoint = endpoint_of(broker)
-    tick.found = found = find(endpoint, broker, state, tick.began_ms)
+    clients = clients_of(broker)
+    tick.found = found = find(clients, broker, state, tick.began_ms)
     tick.calls += found.measures
     labels = cache_of(broker.id)
     labels.directory.refresh()
@@ -145,7 +145,7 @@ def _ask(tick: _Tick) -> Built:
         span_ms = int(SLOW_DEADLINE_S * 1000) + 5000
         if not extend(broker.id, tick.token, now_ms(), span_ms):
             raise _LostError
-    answers = scrape(endpoint, found, chosen, with_rates=tick.asked_rates)
+    answers = scrape(clients, chosen, with_lists=tick.asked_rates)
     tick.calls += answers.measures
     tick.cpu_elsewhere_s += answers.cpu_s
     _give_slots(tick, labels, answers)
@@ -170,6 +170,14 @@ def _count(labels: LabelCache, kind: Kind) -> int:
 
 # The frames that this process stored last, by snapshot id: the next tick's base, mostly.
 _frames: dict[int, tuple[int, Frame]] = {}
+
+
+def forget_frames(broker_id: int | None = None) -> None:
+    """Drop the frames that this process holds, of a broker or of all."""
+    if broker_id is None:
+        _frames.clear()
+    else:
+        _frames.pop(broker_id, None)
 
 
 def _base(state: PollState) -> Base:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from brokers.collect.answers import NO_SAMPLES, Figures, Samples, Scrape
 from brokers.collect.labels import LabelCache
 from brokers.registry.details import QueueDetail
+from brokers.registry.slots import ObjectName
 from brokers.series.codec import Frame, Table
 from brokers.series.metrics import Kind
 
@@ -174,12 +175,12 @@ def _from_figures(figures: Figures | None, labels: LabelCache, last: Frame | Non
 def figure_slots(figures: Figures, labels: LabelCache, kind: Kind) -> NDArray[np.int64]:
     """Return the slot of each row of management figures, -1 where its name has none."""
     by_name = labels.directory.by_name.get(kind, {})
-    return np.fromiter((by_name.get(name, -1) for name in figures.names), dtype=np.int64, count=len(figures.names))
+    return np.fromiter(
+        (by_name.get(ObjectName(*name), -1) for name in figures.names), dtype=np.int64, count=len(figures.names)
+    )
 
 
-def _spread(
-    told: NDArray[np.int64], values: NDArray[np.float64], slots: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _spread(told: NDArray[np.int64], values: NDArray[np.float64], slots: NDArray[np.int64]) -> NDArray[np.float64]:
     if np.array_equal(told, slots):
         return values
     spread = np.full(len(slots), np.nan)

@@ -9,7 +9,6 @@ from django.conf import settings
 
 from brokers.collect.claims import TICK_DEADLINE_S, Claim, Lane, claim, due, release
 from brokers.collect.poll import guarded, now_ms
-from brokers.collect.read_definitions import read_guarded
 from brokers.series import store
 
 logger = logging.getLogger(__name__)
@@ -20,7 +19,7 @@ def dispatch() -> int:
     """Claim the brokers that are due and send a poll for each; return how many."""
     moment = now_ms()
     sent = 0
-    for lane, task in ((Lane.TICK, poll), (Lane.DEFINITIONS, define)):
+    for lane, task in ((Lane.TICK, poll),):
         for broker_id in due(moment, lane):
             claimed = claim(broker_id, moment, lane)
             if claimed is not None:
@@ -33,12 +32,6 @@ def dispatch() -> int:
 def poll(broker_id: int, token: str) -> str:
     """Poll one broker under its claim."""
     return guarded(broker_id, token)
-
-
-@shared_task(name="brokers.collect.tasks.define", ignore_result=True)
-def define(broker_id: int, token: str) -> str:
-    """Read the definitions of one broker under its claim."""
-    return read_guarded(broker_id, token)
 
 
 @shared_task(name="brokers.collect.tasks.prune", ignore_result=True)

@@ -24,8 +24,8 @@ from brokers.series.read import MIN_RATE_SPAN_MS
 # A sparkline covers this long, one point each SPARK_STEP_MS.
 SPARK_SPAN_MS = 3_600_000
 SPARK_STEP_MS = 60_000
-# Frames kept to compute current rates from: enough for MIN_RATE_SPAN_MS at any cadence.
-_RECENT_SPAN_MS = 60_000
+# Frames kept to compute current rates from: two readings of counters that are read once a minute.
+_RECENT_SPAN_MS = 130_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,23 +220,38 @@ def _current_rate(
     at_ms: int,
     recent: deque[Frame],
 ) -> NDArray[np.float64]:
-    """Return what was counted a second since a frame at least MIN_RATE_SPAN_MS before, unknown where a counter fell."""
+    """Return what was counted a second since a frame at least MIN_RATE_SPAN_MS before.
+
+    Unknown where the counter fell since then (it restarted). Counters that are too dear for every tick are missing from
+    most snapshots: there the last two that have them give the rate. One that is missing from an incomplete snapshot
+    is unknown now, and so is its rate.
+    """
     found = np.full(len(slots), np.nan)
-    if np.isnan(now).all():
-        return found
+    fell = np.zeros(len(slots), dtype=np.bool_)
+    newest, newest_ms = now.copy(), np.where(np.isnan(now), np.nan, float(at_ms))
+    later = now.copy()
+    may_wait = recent[-1].complete
     for frame in reversed(recent):
-        if frame.at_ms > at_ms - MIN_RATE_SPAN_MS and frame is not recent[0]:
-            continue
         if frame.at_ms >= at_ms:
-            break
+            continue
         then = aligned(frame.table(kind), slots, counter)
+        if np.isnan(then).all():
+            may_wait = may_wait and frame.complete
+            continue
         with np.errstate(invalid="ignore"):
-            difference = now - then
-            rate = np.where(difference >= 0, difference / (at_ms - frame.at_ms) * 1000.0, np.nan)
-        found = np.where(np.isnan(found), rate, found)
+            fell |= later < then
+            known = ~np.isnan(then)
+            start = known & np.isnan(newest) & may_wait
+            newest, newest_ms = np.where(start, then, newest), np.where(start, float(frame.at_ms), newest_ms)
+            span = newest_ms - frame.at_ms
+            ready = known & np.isnan(found) & (span > 0) & ((span >= MIN_RATE_SPAN_MS) | (frame is recent[0]))
+            found = np.where(ready, (newest - then) / np.where(span > 0, span, 1) * 1000.0, found)
+        later = np.where(known, then, later)
         if not np.isnan(found).any():
             break
-    return found
+        may_wait = may_wait and frame.complete
+    with np.errstate(invalid="ignore"):
+        return np.where(fell | (found < 0), np.nan, found)
 
 
 def aligned(table: Table, slots: NDArray[np.uint32], metric: str) -> NDArray[np.float64]:

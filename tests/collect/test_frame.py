@@ -143,9 +143,7 @@ def test_vhost_counters_neither_fall_with_a_deleted_queue_nor_leap_with_a_restar
     labels = world([("/", "q0"), ("/", "q1")])
     first = made(Scrape(1000, RUNNING, {"a": node({"q0": 0, "q1": 0}, {"q0": 100, "q1": 50}), "b": node({})}), labels)
     assert first.frame.table(Kind.VHOST).value(0, "delivered") == 150
-    deleted = made(
-        Scrape(6000, RUNNING, {"a": node({"q0": 0}, {"q0": 110}), "b": node({})}), labels, following(first)
-    )
+    deleted = made(Scrape(6000, RUNNING, {"a": node({"q0": 0}, {"q0": 110}), "b": node({})}), labels, following(first))
     assert deleted.frame.table(Kind.VHOST).value(0, "delivered") == 160
     restarted = made(
         Scrape(11_000, RUNNING, {"a": node({"q0": 0}, {"q0": 3}), "b": node({})}), labels, following(deleted)
@@ -166,10 +164,16 @@ def test_it_reads_the_management_api_alone() -> None:
     labels = world([("/", "q0"), ("v2", "q1")])
     figures = Figures(
         [("v2", "q1"), ("/", "q0"), ("v2", "q1")],
-        {"ready": np.array([7.0, 5.0, 7.0]), "unacked": np.array([0.0, 1.0, 0.0]), "published": np.array([9.0, 8.0, 9.0])},
+        {
+            "ready": np.array([7.0, 5.0, 7.0]),
+            "unacked": np.array([0.0, 1.0, 0.0]),
+            "published": np.array([9.0, 8.0, 9.0]),
+        },
     )
     vhosts = Figures([("", "/"), ("", "v2")], {"published": np.array([80.0, 90.0])})
-    scrape = Scrape(1000, RUNNING, None, queues=figures, vhosts=vhosts, overview={"published": 170.0, "connections": 4.0})
+    scrape = Scrape(
+        1000, RUNNING, None, queues=figures, vhosts=vhosts, overview={"published": 170.0, "connections": 4.0}
+    )
     first = made(scrape, labels, reading=MANAGEMENT)
     assert first.frame.table(Kind.QUEUE).column("ready").tolist() == [5, 7]
     assert first.frame.table(Kind.BROKER).value(0, "ready") == 12
@@ -195,8 +199,14 @@ def test_a_change_of_who_counts_does_not_make_a_sum_leap() -> None:
     labels = world([("/", "q0")])
     first = made(Scrape(1000, RUNNING, {"a": node({"q0": 0}, {"q0": 100}, 100), "b": node({})}), labels)
     figures = Figures([("/", "q0")], {"delivered": np.array([5e6])})
-    other = Scrape(6000, RUNNING, None, queues=figures, vhosts=Figures([("", "/")], {"delivered": np.array([5e6])}),
-                   overview={"published": 5e6})
+    other = Scrape(
+        6000,
+        RUNNING,
+        None,
+        queues=figures,
+        vhosts=Figures([("", "/")], {"delivered": np.array([5e6])}),
+        overview={"published": 5e6},
+    )
     second = made(other, labels, following(first), MANAGEMENT).frame
     assert second.table(Kind.VHOST).value(0, "delivered") == 100
     assert second.table(Kind.BROKER).value(0, "published") == 100
@@ -205,7 +215,9 @@ def test_a_change_of_who_counts_does_not_make_a_sum_leap() -> None:
 def test_a_vhost_that_cannot_be_looked_into_has_unknown_figures() -> None:
     labels = world([("/", "q0"), ("closed", "q1")], details={"closed": b'{"readable":false}'})
     figures = Figures([("/", "q0")], {"ready": np.array([5.0])})
-    frame = made(Scrape(1000, RUNNING, None, queues=figures, overview={"ready": 20.0}), labels, reading=MANAGEMENT).frame
+    frame = made(
+        Scrape(1000, RUNNING, None, queues=figures, overview={"ready": 20.0}), labels, reading=MANAGEMENT
+    ).frame
     assert math.isnan(frame.table(Kind.VHOST).value(1, "ready"))
     # The overview counts every vhost.
     assert frame.table(Kind.BROKER).value(0, "ready") == 20
@@ -216,8 +228,10 @@ def test_letters_that_were_dropped_for_want_of_an_exchange_are_not_dead_letters(
     one = node({"q0": 5})
     for reason in ("maxlen", "expired", "rejected", "delivery_limit"):
         one[f"rabbitmq_global_messages_dead_lettered_{reason}_total"] = (
-            [b'queue_type="rabbit_classic_queue",dead_letter_strategy="at_most_once"',
-             b'queue_type="rabbit_classic_queue",dead_letter_strategy="disabled"'],
+            [
+                b'queue_type="rabbit_classic_queue",dead_letter_strategy="at_most_once"',
+                b'queue_type="rabbit_classic_queue",dead_letter_strategy="disabled"',
+            ],
             np.array([2.0, 100.0]),
         )
     frame = made(Scrape(1000, (NodeSeen("a", running=True),), {"a": one}), labels).frame

@@ -33,7 +33,9 @@ def test_it_is_live_after_a_good_poll() -> None:
 
 
 def test_it_is_late_after_one_failure_and_unreachable_after_two() -> None:
-    one = replace(LIVE, failures=1, failing_since_ms=NOW - 1000, error_sentence="rabbit:15672 refuses.", error_remedy="R.")
+    one = replace(
+        LIVE, failures=1, failing_since_ms=NOW - 1000, error_sentence="rabbit:15672 refuses.", error_remedy="R."
+    )
     assert decide(one, NOW).condition is Condition.LATE
     assert decide(one, NOW).reason == "rabbit:15672 refuses."
     two = decide(replace(one, failures=2), NOW)
@@ -53,7 +55,9 @@ def test_it_tells_a_collector_that_stopped_from_a_broker_that_does_not_answer() 
 
 
 def test_it_stays_unreachable_when_the_collector_stops_and_says_both() -> None:
-    facts = replace(LIVE, failures=7, failing_since_ms=NOW - 90_000, error_sentence="It refused.", last_tick_ms=NOW - 60_000)
+    facts = replace(
+        LIVE, failures=7, failing_since_ms=NOW - 90_000, error_sentence="It refused.", last_tick_ms=NOW - 60_000
+    )
     state = decide(facts, NOW)
     assert state.condition is Condition.UNREACHABLE
     assert state.collector_stopped
@@ -78,7 +82,16 @@ def test_it_always_gives_a_reason_unless_all_is_well(
 ) -> None:
     tick = None if age_ms is None else NOW - age_ms
     facts = PollFacts(
-        "shop", paused, cadence_ms, NOW - 10**8, tick, tick, failures, tick, NOW + claim_ms, "It refused." * bool(failures)
+        "shop",
+        paused,
+        cadence_ms,
+        NOW - 10**8,
+        tick,
+        tick,
+        failures,
+        tick,
+        NOW + claim_ms,
+        "It refused." * bool(failures),
     )
     state = decide(facts, NOW)
     assert (state.condition is Condition.LIVE) == (not state.reason)
