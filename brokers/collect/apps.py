@@ -21,7 +21,7 @@ class CollectConfig(AppConfig):
         post_save.connect(_give_state, sender=Broker, dispatch_uid="collect.give_state")
 
 
-def _give_state(sender: object, instance: Any, created: bool, raw: bool = False, **_: object) -> None:  # noqa: ARG001, FBT001
+def _give_state(sender: object, instance: Any, created: bool, raw: bool = False, **_: object) -> None:  # noqa: ARG001
     from brokers.collect.models import PollState  # noqa: PLC0415
 
     if created and not raw:

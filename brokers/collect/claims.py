@@ -1,7 +1,7 @@
 """Who may poll which broker now: claims by conditional UPDATE, which end by themselves, and cadences without drift.
 
-There are two lanes a broker: the tick (figures, every few seconds) and the definitions (slow and long). Each has its due
-time and its claim in the broker's PollState.
+There are two lanes a broker: the tick (figures, every few seconds) and the definitions (slow and long). Each has its
+due time and its claim in the broker's PollState.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 from enum import StrEnum
-
 
 from brokers.collect.models import PollState
 from brokers.registry.models import Broker

@@ -27,7 +27,7 @@ class Parts(msgspec.Struct, frozen=True):
 
 
 def growth(now: float, base: float | None) -> float:
-    """Return what one part counted since the base; NaN where its count is unknown, 0 where the base does not know it."""
+    """Return what one part counted since the base; NaN where its count is unknown, 0 where the base has none of it."""
     if math.isnan(now):
         return math.nan
     if base is None or math.isnan(base):

@@ -1,7 +1,7 @@
 """From a tick's answers to a snapshot: tables of broker, nodes, vhosts, exchanges and queues. Pure.
 
-What was not told is NaN. A node that should run and did not answer makes the snapshot incomplete: its queues stay in it,
-unknown, and every sum that it has a part in is unknown; nothing turns to zero.
+What was not told is NaN. A node that should run and did not answer makes the snapshot incomplete: its queues stay in
+it, unknown, and every sum that it has a part in is unknown; nothing turns to zero.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def build(scrape: Scrape, labels: LabelCache, base: Base, reading: Reading, vers
     parts = _parts(scrape, reading, node_parts)
     vhost_table = _vhost_table(scrape, labels, queues, base, reading, parts)
     exchange_table = _exchange_table(scrape, labels, reading)
-    broker_table = _broker_table(scrape, labels, nodes, node_table, vhost_table, queues, base, parts)
+    broker_table = _broker_table(scrape, labels, nodes, vhost_table, base, parts)
     tables = {
         Kind.BROKER: broker_table,
         Kind.NODE: node_table,
@@ -220,8 +220,7 @@ def _vhost_table(
         columns[name] = _added(slots, home, queues, name, scrape)
     if scrape.exposed is None:
         blind = np.array([_unreadable(known[slot].detail) for slot in slots.tolist()], dtype=np.bool_)
-        for name in columns:
-            columns[name] = np.where(blind, np.nan, columns[name])
+        columns = {name: np.where(blind, np.nan, values) for name, values in columns.items()}
     held = base.frame.table(Kind.VHOST) if base.frame else None
     same = base.parts is not None and base.parts.source == reading.source
     for name in COUNTERS:
@@ -315,14 +314,7 @@ def _exchange_table(scrape: Scrape, labels: LabelCache, reading: Reading) -> Tab
 
 
 def _broker_table(
-    scrape: Scrape,
-    labels: LabelCache,
-    nodes: list[NodeSeen],
-    node_table: Table,
-    vhost_table: Table,
-    queues: QueueTable,
-    base: Base,
-    parts: Parts,
+    scrape: Scrape, labels: LabelCache, nodes: list[NodeSeen], vhost_table: Table, base: Base, parts: Parts
 ) -> Table:
     row: dict[str, float] = {name: float(vhost_table.column(name).sum()) for name in ("ready", "unacked", "consumers")}
     row["queues"] = float(vhost_table.column("queues").sum())

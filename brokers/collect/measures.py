@@ -1,4 +1,4 @@
-"""What collecting costs: each call's time and bytes, the CPU of a tick, and how long an answer takes to become a row."""
+"""What collecting costs: each call's time and bytes, the CPU of a tick, and how long an answer takes to be a row."""
 
 from __future__ import annotations
 

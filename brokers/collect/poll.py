@@ -14,8 +14,8 @@ from django.db import DatabaseError, transaction
 from brokers.collect import counters, events, measures
 from brokers.collect.answers import Scrape
 from brokers.collect.capabilities import Found, find
-from brokers.collect.clients import clients_of
 from brokers.collect.claims import extend, hasten, holds
+from brokers.collect.clients import clients_of
 from brokers.collect.events import BrokerFacts, Event
 from brokers.collect.frame import Base, Built, build
 from brokers.collect.labels import LabelCache, cache_of, forget
@@ -116,7 +116,7 @@ def guarded(broker_id: int, token: str) -> Outcome:
         return poll(broker_id, token)
     except DatabaseError as error:
         # No row can be written now: the claim ends by itself, and the next tick tries again.
-        logger.error("Broker %s: the poll could not be stored: %s", broker_id, error)  # noqa: TRY400
+        logger.error("Broker %s: the poll could not be stored: %s", broker_id, error)
         return Outcome.LOST
     except Exception as error:
         logger.exception("Broker %s: the poll failed by a fault in Warren", broker_id)
@@ -266,8 +266,8 @@ def _fail(tick: _Tick, failure: Failure) -> Outcome:
 def _take_claim(tick: _Tick, **fields: object) -> None:
     """Write the outcome and end the claim in one statement, where the claim still holds. Raises _LostError.
 
-    It is lost when it ended by itself, and when the broker was edited or paused meanwhile: what was asked of yesterday's
-    address is not stored under today's.
+    It is lost when it ended by itself, and when the broker was edited or paused meanwhile: what was asked of
+    yesterday's address is not stored under today's.
     """
     held = PollState.objects.filter(
         broker_id=tick.broker.id,

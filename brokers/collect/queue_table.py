@@ -84,10 +84,9 @@ def summed(
     """Add up what several parts say of the same slots; NaN where none says anything."""
     total = np.zeros(len(slots))
     said = np.zeros(len(slots), dtype=np.int64)
-    for where, values in parts:
-        good = where >= 0
-        if not good.all():
-            where, values = where[good], values[good]
+    for given, all_values in parts:
+        good = given >= 0
+        where, values = given[good], all_values[good]
         if len(where) == 0 or len(slots) == 0:
             continue
         position = np.minimum(np.searchsorted(slots, where), len(slots) - 1)

@@ -1,4 +1,4 @@
-"""How collecting from a broker stands, in one word and one sentence: decided purely from the last polls and the clock."""
+"""How collecting from a broker stands, in one word and one sentence: decided purely from its polls and the clock."""
 
 from __future__ import annotations
 
