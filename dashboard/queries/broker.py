@@ -158,9 +158,8 @@ def summary(facts: BrokerFacts) -> str:
         parts[0] += f" on Erlang {facts.erlang}"
     if not facts.whole:
         number = len(facts.vhosts)
-        return (
-            f"{parts[0]}. You see {formats.count(number)} vhost{'' if number == 1 else 's'} of it; all sums are theirs."
-        )
+        vhosts = "1 vhost" if number == 1 else f"{formats.count(number)} vhosts"
+        return f"{parts[0]}. You see {vhosts} of it; every sum is of these."
     if facts.nodes:
         parts.append(f"{len(facts.nodes)} node{'' if len(facts.nodes) == 1 else 's'}")
         uptimes = [node.uptime for node in facts.nodes if not math.isnan(node.uptime)]

@@ -264,7 +264,7 @@ def _share(part: float, whole: float) -> float | None:
 
 def short_node(name: str) -> str:
     """Return what follows the `@` of a node's name."""
-    return name.split("@", 1)[-1]
+    return name.split("@", 1)[-1] or name
 
 
 def spark(

@@ -98,11 +98,8 @@ def whether_it_runs(states: Sequence[BrokerState], last_ms: int) -> tuple[Cell, 
             "No poll ends, of no broker: the worker or beat does not run. `manage.py up` runs both.",
         )
     if stopped:
-        return (
-            Cell(text="Behind", state="warning"),
-            f"{formats.count(stopped)} of {formats.count(len(asked))} brokers wait too long for their poll: "
-            "the worker has too few hands, or died with a poll in them.",
-        )
+        waiting = f"{formats.count(stopped)} of {formats.count(len(asked))} brokers wait too long for their poll"
+        return Cell(text="Behind", state="warning"), f"{waiting}: the worker has too few hands, or died over one."
     if not last_ms:
         return Cell(text="Starting", state="unknown"), "No poll has ended yet."
     return Cell(text="Running", state="ok"), "Worker and beat run: polls of every broker end in time."

@@ -130,7 +130,7 @@ def test_it_leaves_brokers_that_do_not_answer_out_of_the_sums_and_says_so() -> N
     made = fleet(rights_of(make_user("v", Role.VIEWER)), ZONE, now())
     assert made.cells["page.ready"].text == "75"
     assert made.cells["page.ready.detail"].text == "without two"
-    assert made.cells["b.%d.ready" % silent.pk].unknown.startswith("two does not answer")
+    assert made.cells[f"b.{silent.pk}.ready"].unknown.startswith("two does not answer")
     assert made.cells["page.answered"].text == "1 of 2 answer; two does not."
     assert made.needs[0].subject == "two"
 
