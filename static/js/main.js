@@ -1,0 +1,2 @@
+// All that every page runs.
+import "./theme.js";
