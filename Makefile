@@ -12,7 +12,7 @@ UV := $(BIN)/uv
 COMPILE := $(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links \
 	--no-header --python-version 3.11 --extra machines pyproject.toml
 # Packages of the system that only some targets need: installed as root, or by sudo where it asks no password.
-INSTALL := bash tools/install-packages
+INSTALL := bash .ci/install-packages
 # Pytest's own arguments: make test PYTEST_ARGS="-k queues"
 PYTEST_ARGS ?=
 WORKERS ?= 2
@@ -23,7 +23,7 @@ help: ## Say what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: ## Make .venv with everything that Warren and its tests need
-	@bash tools/make-venv "$(PYTHON)" "$(VENV)" requirements-dev.txt
+	@bash .ci/make-venv "$(PYTHON)" "$(VENV)" requirements-dev.txt
 
 run: setup ## Run Warren for your own brokers: http://127.0.0.1:8000
 	@exec $(BIN)/python manage.py up
