@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from brokers.rabbitmq.structs import Policy
+
 
 class QueueDetail(msgspec.Struct, frozen=True, omit_defaults=True):
     """A queue's definition as the broker last told it. None is *unknown*, never *no*."""
@@ -46,6 +48,9 @@ class VhostDetail(msgspec.Struct, frozen=True, omit_defaults=True):
     description: str = ""
     default_queue_type: str | None = None
     readable: bool | None = None
+    # The vhost's policies, so that each setting of a queue can be told with its origin. None: not told.
+    policies: tuple[Policy, ...] | None = None
+    operator_policies: tuple[Policy, ...] | None = None
 
 
 class NodeDetail(msgspec.Struct, frozen=True, omit_defaults=True):
