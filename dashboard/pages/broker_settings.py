@@ -20,15 +20,16 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from brokers.collect.state import state_of
 from brokers.registry import services
-from brokers.registry.credentials import SealedError, Secrets, unseal
+from brokers.registry.credentials import Secrets
 from brokers.registry.models import Broker
 from brokers.series.read import history_starts_ms
 from dashboard import formats
-from dashboard.accounts.audit import act, by_request
+from dashboard.accounts.audit import by_request
 from dashboard.accounts.guards import RefusedError, broker_or_404, require
 from dashboard.accounts.rights import Role, rights_for
+from dashboard.acting import brokers as acting
 from dashboard.pages import broker_settings_form as form
-from dashboard.pages.broker_settings_connection import StepShown, steps_of
+from dashboard.pages.broker_settings_connection import StepShown
 from dashboard.queries.cells import Cell
 from dashboard.queries.collector import STATES
 
@@ -75,15 +76,7 @@ def broker_add(request: HttpRequest) -> HttpResponse:
     if errors:
         return _form(request, entered, errors=errors)
     try:
-        with act(
-            by_request(request),
-            "broker.add",
-            needs=Role.ADMINISTRATOR,
-            subject=entered.name,
-            intent={"name": entered.name, "address": entered.management_url, "user": entered.username},
-        ) as done:
-            broker = services.add(form.given(entered))
-            done.sentence = f"{broker.name} is polled every {broker.cadence_s} s."
+        broker = acting.add(by_request(request), entered)
     except services.InvalidBrokerError as error:
         return _form(request, entered, errors=error.errors)
     messages.success(request, f"{broker.name} is added; its first figures come within seconds.")
@@ -96,28 +89,15 @@ def broker_add(request: HttpRequest) -> HttpResponse:
 def broker_edit(request: HttpRequest, broker_id: int) -> HttpResponse:
     """Edit a broker; secrets that are left blank stay as they are, as long as they go nowhere new."""
     broker = _mine(request, broker_id)
-    stored, lost = _stored(broker)
+    stored, lost = acting.stored_secrets(broker)
     if request.method != "POST":
         return _form(request, form.from_stored(broker, stored), broker=broker, stored=stored, problem=lost)
     entered = form.read(request.POST)
     errors = form.problems(entered, broker, stored)
     if errors:
         return _form(request, entered, broker=broker, stored=stored, errors=errors, problem=lost)
-    before = form.from_stored(broker, stored)
-    changed = sorted(
-        field for field in form.Entered.__dataclass_fields__ if getattr(before, field) != getattr(entered, field)
-    )
     try:
-        with act(
-            by_request(request),
-            "broker.edit",
-            needs=Role.ADMINISTRATOR,
-            broker=broker,
-            subject=broker.name,
-            intent={"fields": changed, "address": entered.management_url},
-        ) as done:
-            services.edit(broker.pk, form.given(entered))
-            done.sentence = "Saved." if changed else "Saved; nothing was changed."
+        acting.edit(by_request(request), broker, entered, stored)
     except services.InvalidBrokerError as error:
         return _form(request, entered, broker=broker, stored=stored, errors=error.errors)
     messages.success(request, f"{entered.name} is saved.")
@@ -132,24 +112,14 @@ def broker_test(request: HttpRequest, broker_id: int | None = None) -> HttpRespo
     broker = _mine(request, broker_id) if broker_id is not None else None
     if broker is None:
         require(rights_for(request), Role.ADMINISTRATOR)
-    stored = _stored(broker)[0] if broker else Secrets()
+    stored = acting.stored_secrets(broker)[0] if broker else Secrets()
     entered = form.read(request.POST)
     errors = form.problems(entered, broker, stored)
     # A name is not needed to connect.
     errors.pop("name", None)
     steps: list[StepShown] = []
     if not errors:
-        with act(
-            by_request(request),
-            "broker.test",
-            needs=Role.ADMINISTRATOR,
-            broker=broker,
-            subject=entered.name,
-            intent={"address": entered.management_url},
-        ) as done:
-            steps = steps_of(entered, form.secrets_of(entered, stored))
-            bad = sum(step.state == "critical" for step in steps)
-            done.sentence = f"{bad} of {len(steps)} steps failed." if bad else f"All {len(steps)} steps went well."
+        steps = acting.test(by_request(request), broker, entered, stored)
     context: dict[str, Any] = {"steps": steps, "errors": errors, "tested": True}
     if getattr(request, "htmx", False):
         return render(request, "pages/broker_settings_steps.html", context)
@@ -161,10 +131,7 @@ def broker_pause(request: HttpRequest, broker_id: int) -> HttpResponse:
     """Stop asking a broker, or go on."""
     broker = _mine(request, broker_id)
     pausing = request.POST.get("do") != "resume"
-    action = "broker.pause" if pausing else "broker.resume"
-    with act(by_request(request), action, needs=Role.ADMINISTRATOR, broker=broker, subject=broker.name) as done:
-        (services.pause if pausing else services.resume)(broker.pk)
-        done.sentence = "Nothing is asked of it any more." if pausing else "It is polled again."
+    (acting.pause if pausing else acting.resume)(by_request(request), broker)
     messages.success(request, f"Polling of {broker.name} is {'paused' if pausing else 'resumed'}.")
     return redirect("pages:brokers")
 
@@ -179,12 +146,7 @@ def broker_remove(request: HttpRequest, broker_id: int) -> HttpResponse:
     problem = ""
     if request.method == "POST":
         if request.POST.get("name", "").strip() == broker.name.strip():
-            intent = {"address": broker.management_url}
-            with act(
-                by_request(request), "broker.remove", needs=Role.ADMINISTRATOR, subject=broker.name, intent=intent
-            ) as done:
-                services.remove(broker.pk)
-                done.sentence = "Removed with its history, its credentials and the grants on it."
+            acting.remove(by_request(request), broker)
             messages.success(request, f"{broker.name} is removed. On the broker itself nothing changed.")
             return redirect("pages:brokers")
         problem = "This is not its name. Nothing was removed."
@@ -206,14 +168,6 @@ def _mine(request: HttpRequest, broker_id: int) -> Broker:
     broker = broker_or_404(rights, broker_id)
     require(rights, Role.ADMINISTRATOR, broker)
     return broker
-
-
-def _stored(broker: Broker) -> tuple[Secrets, str]:
-    """Return the stored secrets, or none and the sentence that says why they can't be opened."""
-    try:
-        return unseal(broker), ""
-    except SealedError as error:
-        return Secrets(), str(error)
 
 
 def _form(
