@@ -37,8 +37,8 @@ test: setup test-needs lint ## Install what the tests need, and run linters and 
 
 test-needs:
 	@[ -n "$${WARREN_TEST_CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(INSTALL) chromium
-	@[ -n "$${WARREN_TEST_BROKERS:-}" ] || { command -v docker >/dev/null && docker info >/dev/null 2>&1; } || \
-		$(INSTALL) --optional rabbitmq-server
+	@# Even where brokers are given: some tests kill one, and need one of their own for that.
+	@$(INSTALL) --optional rabbitmq-server
 
 lint: setup ## Check style, types, import rules and templates
 	@$(BIN)/ruff check .

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import warnings
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import SecurityWarning
 from django.conf import settings
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
+
+# Celery warns of root because of pickled messages, which are not accepted here: seven lines at every start.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 
 app = Celery("warren")
 

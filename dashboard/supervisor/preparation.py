@@ -98,7 +98,6 @@ def processes() -> list[Child]:
         *(*celery, "beat", "--loglevel", "WARNING", "--pidfile", ""),
         *("--schedule", str(settings.CELERY_DIR / "beat-schedule")),
     ]
-    # Celery warns about root only because of pickled messages, which are not accepted here.
     shared = {"DJANGO_SETTINGS_MODULE": "dashboard.settings", "C_FORCE_ROOT": "1"}
     return [
         Child("web", web, shared),
