@@ -1,9 +1,85 @@
-"""Provisional until the charts' own file replaces this one."""
+"""Sparklines: an hour of one or two lines as SVG path data in a view box of 100 × 20. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import lru_cache
+
 from dashboard.queries.cells import Spark
 
+WIDTH = 100
+HEIGHT = 20
+# The highest point stays below the upper edge by this much, so that its stroke is not cut.
+HEADROOM = 1.5
+# Heights are drawn to a tenth of a unit: half a pixel at the largest size that pages use.
+_STEPS = round((HEIGHT - HEADROOM) * 10)
+_Y = tuple(f"{HEIGHT - step / 10:.1f}".removesuffix(".0") for step in range(_STEPS + 1))
 
-def sparkline(values: list[float | None], **_: object) -> Spark:
-    return Spark()
+Values = Sequence[float | None]
+
+
+def sparkline(values: Values, second: Values | None = None, floor: float = 0, area: bool = True) -> Spark:
+    """Draw values, oldest first, evenly spaced, None (or NaN) for *unknown*: the line breaks there.
+
+    Zero is the lower edge; the highest value of both lines, but at least `floor`, is the upper one, so that a few
+    jittering messages do not look like an incident. `second` shares the scale; its newest value stands at the same
+    place, however many it has. The dot marks the last point, where that is known. Negative values are drawn as zero.
+    """
+    known = [value for value in values if value is not None and value == value]  # noqa: PLR0124 # NaN differs from itself
+    other = [value for value in second or () if value is not None and value == value]  # noqa: PLR0124
+    top = max(max(known, default=0.0), max(other, default=0.0), floor)
+    scale = _STEPS / top if 0 < top < float("inf") else 0.0
+    line, shape = _paths(values, scale, area=area) if known else ("", "")
+    line2 = _paths(second, scale, area=False)[0] if second is not None and other else ""
+    last = values[-1] if known else None
+    dot = "" if last is None or last != last else f"M{WIDTH} {_height(last, scale)}h.01"  # noqa: PLR0124
+    return Spark(line=line, area=shape, dot=dot, line2=line2)
+
+
+def _paths(values: Values, scale: float, *, area: bool) -> tuple[str, str]:
+    """Return the line's and the area's path data: a sub-path for each run of known values."""
+    places = _places(len(values))
+    line: list[str] = []
+    filled: list[str] = []
+    run: list[str] = []
+    begin = ""
+    for place, value in zip(places, values, strict=True):
+        if value is None or value != value:  # noqa: PLR0124 # NaN
+            if run:
+                _end(line, filled, run, begin)
+                run = []
+            continue
+        if not run:
+            begin = place
+        run.append(f"{place} {_Y[_step(value, scale)]}")
+    if run:
+        _end(line, filled, run, begin)
+    return "".join(line), "".join(filled) if area else ""
+
+
+def _end(line: list[str], filled: list[str], run: list[str], begin: str) -> None:
+    """Close a run. One value alone becomes a point: a line that goes nowhere is drawn by its round end."""
+    path = f"M{'L'.join(run)}"
+    if len(run) == 1:
+        line.append(f"{path}h.01")
+        return
+    line.append(path)
+    last = run[-1].split(" ", 1)[0]
+    filled.append(f"{path}L{last} {HEIGHT}L{begin} {HEIGHT}Z")
+
+
+def _step(value: float, scale: float) -> int:
+    step = value * scale
+    return 0 if step <= 0 else _STEPS if step >= _STEPS else int(step + 0.5)
+
+
+def _height(value: float, scale: float) -> str:
+    return _Y[_step(value, scale)]
+
+
+@lru_cache(maxsize=256)
+def _places(number: int) -> tuple[str, ...]:
+    """Return where `number` evenly spaced points stand; the newest is at the right edge."""
+    if number == 1:
+        return (str(WIDTH),)
+    return tuple(f"{index * WIDTH / (number - 1):.1f}".removesuffix(".0") for index in range(number))
