@@ -123,7 +123,7 @@ def seconds(value: float) -> str:
     """How long something took: `<1 ms`, `71 ms`, `1.2 s`, `42 s`, from a minute up as a duration."""
     if not math.isfinite(value):
         return UNKNOWN
-    if value < 0.0005:
+    if value < 0.001:
         return "0 ms" if value <= 0 else "<1 ms"
     if value < 0.9995:
         return f"{value * 1000:.0f} ms"

@@ -113,7 +113,7 @@ def test_it_says_durations_in_the_units_that_people_use(value: float, text: str)
     ("value", "text"),
     [
         (0, "0 ms"),
-        (0.0002, "<1 ms"),
+        (0.0005, "<1 ms"),
         (0.0714, "71 ms"),
         (0.9994, "999 ms"),
         (0.9997, "1.0 s"),
