@@ -1,0 +1,19 @@
+"""Topic `broker`: one broker's page. Parameter `broker`: its id."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from dashboard.accounts.rights import Rights
+from dashboard.live.refused import Refused
+from dashboard.live.topics.params import Params, broker_id
+from dashboard.queries.broker import broker_page
+from dashboard.queries.cells import View
+
+
+def view(rights: Rights, params: Params, zone: dt.tzinfo, now_ms: int) -> View:
+    """Return the broker's view. Raises Refused where the person does not see it or it is gone."""
+    shown = broker_page(rights, broker_id(params), zone, now_ms)
+    if shown is None:
+        raise Refused("There is no such broker any more, or none that you may see.")
+    return shown.view()
