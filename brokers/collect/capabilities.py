@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -11,11 +11,20 @@ from brokers.collect.clients import Clients
 from brokers.collect.measures import CallMeasure
 from brokers.collect.models import PollState
 from brokers.collect.plan import Abilities
+from brokers.rabbitmq.capabilities import Capabilities, capabilities, located
+from brokers.rabbitmq.errors import BrokerError, UnreachableError
+from brokers.rabbitmq.http import Limits
 from brokers.rabbitmq.management import Management, Measure
+from brokers.rabbitmq.prometheus import locate
+from brokers.rabbitmq.structs import FeatureFlag
 from brokers.registry.models import Broker
 
 # What a broker can do changes with upgrades and plugins; it is found out anew this often, and after every failure.
 REFRESH_MS = 300_000
+# The same while some node's Prometheus is out of reach.
+REFRESH_SOON_MS = 60_000
+# Seconds; part of a tick goes to finding out who answers where.
+_LOCATING = Limits(connect=1.0, read=1.0, total=1.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,40 +39,74 @@ class Found:
     measures: tuple[CallMeasure, ...] = ()
 
 
-class _Held(msgspec.Struct):
+class _Held(msgspec.Struct, frozen=True):
+    """What is remembered of a broker's abilities. `whole` is False where a node could not be reached."""
+
     version: str
     prometheus: dict[str, str]
-    rates_mode: str
+    prometheus_missing: str = ""
+    counters_exposed: bool = False
+    escapes_labels: bool = False
+    counts: bool = True
+    whole: bool = True
 
 
 def find(clients: Clients, broker: Broker, state: PollState, now_ms: int) -> Found:
     """Return what the broker can be asked. Raises BrokerError where it has to be asked and does not tell."""
-    if now_ms - state.capabilities_ms < REFRESH_MS and state.capabilities_revision == broker.revision:
-        return _made(msgspec.json.decode(bytes(state.capabilities), type=_Held), bytes(state.capabilities))
+    if state.capabilities_revision == broker.revision and now_ms - state.capabilities_ms < REFRESH_MS:
+        held = msgspec.json.decode(bytes(state.capabilities), type=_Held)
+        if held.whole or now_ms - state.capabilities_ms < REFRESH_SOON_MS:
+            return _made(held, bytes(state.capabilities))
     taken: list[CallMeasure] = []
 
     def measured(cost: Measure) -> None:
         taken.append(CallMeasure(cost.what, "", cost.seconds, cost.bytes, cost.wire_bytes))
 
-    overview = Management(clients.endpoint, client=clients.management, measured=measured).overview()
-    host = urlsplit(clients.endpoint.management_url).hostname
-    prometheus = {
-        listener.node: f"http://{host}:{listener.port}"
-        for listener in overview.listeners or ()
-        if listener.protocol == "http/prometheus"
-    }
-    held = _Held(overview.rabbitmq_version or "", prometheus, overview.rates_mode or "")
+    management = Management(clients.endpoint, client=clients.management, measured=measured)
+    overview = management.overview()
+    told = capabilities(overview, clients.endpoint)
+    if told.counters_exposed:
+        told = capabilities(overview, clients.endpoint, _flags(management))
+    held = _held(clients, told)
     found = _made(held, msgspec.json.encode(held))
     return Found(found.abilities, found.version, found.escapes_labels, found.encoded, fresh=True, measures=tuple(taken))
 
 
+def _flags(management: Management) -> list[FeatureFlag] | None:
+    """Return the feature flags, None where they are not told."""
+    try:
+        return management.feature_flags()
+    except UnreachableError:
+        raise
+    except BrokerError:
+        return None
+
+
+def _held(clients: Clients, told: Capabilities) -> _Held:
+    answers = locate(clients.prometheus, [one for several in told.addresses.values() for one in several], _LOCATING)
+    reached, failed = located(told, answers)
+    return _Held(
+        version=told.version,
+        prometheus=reached,
+        prometheus_missing="" if reached else _why_missing(failed),
+        counters_exposed=told.counters_exposed,
+        escapes_labels=told.escapes_labels,
+        counts=told.counts,
+        whole=not failed,
+    )
+
+
+def _why_missing(failed: Mapping[str, BrokerError]) -> str:
+    first = next(iter(failed.values()), None)
+    return first.sentence if first else "The broker has no Prometheus endpoint."
+
+
 def _made(held: _Held, encoded: bytes) -> Found:
-    release = tuple(int(part) for part in held.version.split(".")[:2] if part.isdigit())
     abilities = Abilities(
         version=held.version,
         prometheus=held.prometheus,
-        prometheus_missing="" if held.prometheus else "The broker has no Prometheus endpoint.",
-        counters_exposed=release >= (4, 0),
-        counts=held.rates_mode != "none",
+        prometheus_missing=held.prometheus_missing,
+        counters_exposed=held.counters_exposed,
+        counts=held.counts,
     )
-    return Found(abilities, held.version, release >= (3, 11), encoded)
+    return Found(abilities, held.version, held.escapes_labels, encoded)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from brokers.collect import figures
 from brokers.collect.answers import Samples, Scrape
@@ -15,10 +14,10 @@ from brokers.collect.clients import Clients
 from brokers.collect.frame import DETAILED_NAMES, PLAIN_NAMES
 from brokers.collect.measures import CallMeasure
 from brokers.collect.plan import Plan
-from brokers.rabbitmq import exposition
 from brokers.rabbitmq.errors import BrokerError, ForbiddenError, UnauthorisedError
 from brokers.rabbitmq.http import Client
 from brokers.rabbitmq.management import Management, Measure
+from brokers.rabbitmq.prometheus import Prometheus
 
 # A tick in which a long list is due waits for it this long.
 SLOW_DEADLINE_S = 20.0
@@ -156,11 +155,8 @@ def _ask_node(
 def _expose(
     clients: Clients, node: str, address: str, families: Iterable[str], taken: list[CallMeasure]
 ) -> dict[str, Samples]:
-    found: dict[str, Samples] = {}
-    base = address.rstrip("/").removesuffix("/metrics") + "/metrics"
-    query = urlencode([("family", family) for family in families])
-    for url, names in ((base, PLAIN_NAMES), (f"{base}/detailed?{query}", DETAILED_NAMES)):
-        answer = clients.prometheus.get(url, accept="text/plain")
-        taken.append(CallMeasure(url.removeprefix(address), node, answer.seconds, answer.bytes, answer.wire_bytes))
-        found |= exposition.samples(answer.body, names)
-    return found
+    def measured(cost: Measure) -> None:
+        taken.append(CallMeasure(cost.what, node, cost.seconds, cost.bytes, cost.wire_bytes))
+
+    endpoint = Prometheus(clients.prometheus, address, node=node, measured=measured)
+    return endpoint.plain(PLAIN_NAMES) | endpoint.detailed(families, DETAILED_NAMES)

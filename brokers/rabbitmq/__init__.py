@@ -6,14 +6,14 @@ What a caller wants, and where it is:
 `endpoint`             where a broker is and how to sign in: `Endpoint`, parsed from what a person typed
 `errors`               every failure, with a kind, a sentence and a remedy: `BrokerError` and its heirs
 `http`                 bounded HTTP calls on pooled sessions: `Client`, `Answer` (bytes and what they cost)
-`connection`, `tls`    the sockets and TLS contexts below `http`
+`connection`, `tls`    the sockets and TLS contexts below `http`; `failures` makes sentences of what goes wrong there
 `structs`, `decoding`  answers of the management API, and how they are read from JSON that is not always right
-`management`           the management API: `Management`
+`management`           the management API: `Management`; `refusals` makes sentences of answers that are not the wanted
 `exposition`           the Prometheus text format, read fast: `samples`, `labels`
-`families`             which metric means what, in which family, since which version
-`prometheus`           one node's Prometheus endpoint: `Prometheus`
-`capabilities`         from version, plugins, feature flags and nodes to what can be asked, and what can't and why
-`connect_check`        *Test connection*, step by step: `check`
+`prometheus`           one node's Prometheus endpoint: `Prometheus`; who answers where: `locate`
+`capabilities`         from version, listeners, flags and settings to what can be asked: `capabilities`, `located`
+`connect_check`        *Test connection*, step by step: `check`; its verdicts are in `connect_verdicts`
+`handshake`            TLS by itself, for that check; `certificates` reads what a server's certificate says
 `policy`               the effective policy of a queue, each key with its origin
 `routing`              which queues a message reaches: `Router`
 `dead_letters`         which queues are dead-letter queues, and of which queues

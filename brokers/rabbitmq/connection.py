@@ -76,7 +76,7 @@ class DeadlineSSLSocket(ssl.SSLSocket):
 
 
 def resolve(host: str, port: int, timeout: float) -> list[Address]:
-    """Return the addresses of a host, after at most `timeout` seconds. Raises socket.gaierror or TimeoutError.
+    """Return the addresses of a host, after at most `timeout` seconds. Raises socket.gaierror.
 
     The resolver of the C library has no timeout that a caller could set, so it is asked in a thread left behind.
     """
@@ -104,7 +104,7 @@ def resolve(host: str, port: int, timeout: float) -> list[Address]:
         raise failure[0]
     if failure:
         raise socket.gaierror(socket.EAI_NONAME, "not a name that can be resolved")
-    raise TimeoutError(f"no answer from the resolver within {timeout:.1f} s")
+    raise socket.gaierror(socket.EAI_AGAIN, f"no answer from the resolver within {timeout:.1f} s")
 
 
 def connect(addresses: list[Address], timeout: float) -> DeadlineSocket:

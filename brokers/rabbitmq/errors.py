@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterable
 from enum import StrEnum
 
 
@@ -37,6 +38,7 @@ class ErrorKind(StrEnum):
     REFUSED_REQUEST = "refused_request"
     PAGE_OUT_OF_RANGE = "page_out_of_range"
     SERVER_ERROR = "server_error"
+    WRONG_NODE = "wrong_node"
     WRONG_CLUSTER = "wrong_cluster"
 
 
@@ -142,6 +144,11 @@ def quoted(name: str, limit: int = 120) -> str:
 def grant_command(vhost: str, username: str) -> str:
     """Return the command that lets a watching user look into a vhost without giving it any right there."""
     return f"rabbitmqctl set_permissions -p {_shell(vhost)} {_shell(username or 'USER')} '' '' ''"
+
+
+def set_tags_command(username: str, tags: Iterable[str]) -> str:
+    """Return the command that gives a user exactly these tags."""
+    return f"rabbitmqctl set_user_tags {_shell(username or 'USER')} {' '.join(_shell(tag) for tag in sorted(tags))}"
 
 
 def _shell(text: str) -> str:

@@ -9,7 +9,13 @@ from collections.abc import Iterator
 from http.client import HTTPException
 from urllib.parse import urlsplit
 
-from urllib3.exceptions import ConnectTimeoutError, IncompleteRead, InvalidChunkLength, NameResolutionError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    IncompleteRead,
+    InvalidChunkLength,
+    NameResolutionError,
+    NewConnectionError,
+)
 
 from brokers.rabbitmq.endpoint import address_of
 from brokers.rabbitmq.errors import AnswerError, BrokerError, ErrorKind, UnreachableError
@@ -43,13 +49,21 @@ def is_reset(error: BaseException) -> bool:
 
 def _connecting(causes: list[BaseException], address: str, host: str) -> UnreachableError | None:
     for one in causes:
+        if isinstance(one, socket.gaierror) and one.errno == socket.EAI_AGAIN:
+            return UnreachableError(
+                ErrorKind.DNS,
+                f"No DNS server tells the address of {host}.",
+                f"Check this machine's DNS: getent hosts {host}",
+            )
+    for one in causes:
         if isinstance(one, NameResolutionError | socket.gaierror):
             return UnreachableError(
                 ErrorKind.DNS,
                 f"The name {host} can't be resolved to an address.",
                 f"Check the spelling, and that this machine's DNS knows it: getent hosts {host}",
             )
-        if isinstance(one, ConnectTimeoutError):
+        # urllib3's NewConnectionError, whatever its cause, is a ConnectTimeoutError too.
+        if isinstance(one, ConnectTimeoutError) and not isinstance(one, NewConnectionError):
             return UnreachableError(
                 ErrorKind.CONNECT_TIMEOUT,
                 f"{address} does not accept a connection in time.",
@@ -87,7 +101,7 @@ def _talking(causes: list[BaseException], address: str, url: str, seconds: float
         return UnreachableError(
             ErrorKind.RESET,
             f"{address} closed the connection without an answer.",
-            "Check that the port is the management API's"
+            "Check that the port is the management API's (15672 unless it was changed; 5672 is AMQP's)"
             + (", and whether it wants https://." if url.startswith("http://") else "."),
         )
     if any(isinstance(one, HTTPException) for one in causes):

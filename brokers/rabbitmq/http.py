@@ -53,6 +53,16 @@ class Answer:
         return len(self.body)
 
 
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What a call cost: its path, seconds until the whole answer was there, bytes unpacked and as sent."""
+
+    what: str
+    seconds: float
+    bytes: int
+    wire_bytes: int
+
+
 class Client:
     """Calls to one broker over pooled connections; usable from several threads, one call a thread at a time.
 
@@ -62,6 +72,7 @@ class Client:
     def __init__(self, endpoint: Endpoint, limits: Limits | None = None, *, signed_in: bool = True) -> None:
         self.endpoint = endpoint
         self.limits = limits or Limits()
+        self.signed_in = signed_in
         self._session = requests.Session()
         # No proxy and no netrc from the environment: they would send credentials to places that nobody entered.
         self._session.trust_env = False
@@ -269,4 +280,4 @@ class _Adapter(HTTPAdapter):
         """Leave the connection alone: all is in the context."""
 
 
-__all__ = ["Answer", "BrokerError", "Client", "Limits"]
+__all__ = ["Answer", "BrokerError", "Client", "Limits", "Measure"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
@@ -13,7 +12,7 @@ from brokers.rabbitmq import refusals
 from brokers.rabbitmq.decoding import MalformedError, decode_list, decode_one
 from brokers.rabbitmq.endpoint import Endpoint
 from brokers.rabbitmq.errors import AnswerError, ErrorKind, NotFoundError
-from brokers.rabbitmq.http import Answer, Client, Limits
+from brokers.rabbitmq.http import Answer, Client, Limits, Measure
 from brokers.rabbitmq.structs import (
     Answered,
     Binding,
@@ -40,16 +39,6 @@ QUEUE_COLUMNS = (
     "message_stats.publish,message_stats.deliver_get,message_stats.ack,message_stats.redeliver,"
     "message_stats.deliver,message_stats.deliver_no_ack,message_stats.get,message_stats.get_no_ack"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """What a call cost: its path, seconds until the whole answer was there, bytes unpacked and as sent."""
-
-    what: str
-    seconds: float
-    bytes: int
-    wire_bytes: int
 
 
 class Management:

@@ -24,9 +24,14 @@ from brokers.rabbitmq.errors import (
 from brokers.rabbitmq.http import Answer
 from brokers.rabbitmq.structs import Refusal
 
-__all__ = ["NoPermissionRowError", "malformed", "missing", "reason_of", "refusal"]
+__all__ = ["NoPermissionRowError", "described", "malformed", "missing", "reason_of", "refusal"]
 
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+
+
+# "Not monitor user": how 3.10 to 4.3 refuse, with 401, somebody who did sign in and lacks a tag [measured].
+_NOT_TAGGED = re.compile(r"^not (\w+) user$")
+_TAGS = {"monitor": "monitoring", "administrator": "administrator", "policymaker": "policymaker"}
 
 
 def refusal(answer: Answer, endpoint: Endpoint, *, missing_tag: str = "management", root: bool = False) -> AnswerError:
@@ -105,7 +110,7 @@ def malformed(answer: Answer, error: Exception) -> AnswerError:
         )
     return AnswerError(
         ErrorKind.NOT_RABBITMQ,
-        f"{where} answers {_described(answer)}, not RabbitMQ's management API.",
+        f"{where} answers {described(answer)}, not RabbitMQ's management API.",
         "Enter the address of the management API; it is the one of the official UI, up to the #.",
         status=answer.status,
     )
@@ -133,6 +138,14 @@ def _unauthorised(where: str, who: str, reason: str, endpoint: Endpoint) -> Answ
             missing_tag="monitoring",
             status=401,
         )
+    tag = _TAGS.get(_NOT_TAGGED.sub(r"\1", lowered))
+    if tag is not None:
+        return ForbiddenError(
+            f"{who} signed in to {where}, and may not ask for that without the tag {tag}.",
+            f"Give the user the tag {tag}: rabbitmqctl set_user_tags {endpoint.username or 'USER'} {tag}",
+            missing_tag=tag,
+            status=401,
+        )
     if "loopback" in lowered or "can only log in via localhost" in lowered:
         return UnauthorisedError(
             ErrorKind.UNAUTHORISED,
@@ -152,7 +165,8 @@ def _because(reason: str, *boring: str) -> str:
     return f": {reason}" if reason and reason not in boring else ""
 
 
-def _described(answer: Answer) -> str:
+def described(answer: Answer) -> str:
+    """Return what an answer is that is not the wanted one: "with an HTML page titled …"."""
     title = _TITLE.search(answer.body[:4096])
     if title is not None or answer.body.lstrip()[:1] == b"<" or "html" in answer.content_type:
         named = f" titled {quoted(title[1].decode('utf-8', 'replace'), 60)}" if title is not None else ""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
 from dataclasses import dataclass
 
+from brokers.rabbitmq import connect_check
+from brokers.rabbitmq.connect_check import Step
 from brokers.rabbitmq.endpoint import Endpoint
 from brokers.rabbitmq.errors import BrokerError
 from brokers.registry.credentials import Secrets
 from dashboard import formats
 from dashboard.pages.broker_settings_form import Entered
 
-DEADLINE_S = 20.0
+logger = logging.getLogger(__name__)
+
+# The check ends by itself before that.
+DEADLINE_S = connect_check.TOTAL_S + 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,7 @@ class StepShown:
     state: str
     sentence: str
     remedy: str = ""
+    commands: str = ""
     took: str = ""
 
 
@@ -64,8 +71,16 @@ def steps_of(entered: Entered, secrets: Secrets, *, deadline_s: float = DEADLINE
 
 
 def _run(place: Endpoint, told: queue.Queue[StepShown | None]) -> None:
-    from brokers.rabbitmq import connect_check
-
-    for step in connect_check.check(place):
-        told.put(StepShown(step.name, step.verdict, step.sentence, step.remedy))
+    try:
+        for step in connect_check.check(place):
+            told.put(_shown(step))
+    except Exception:
+        logger.exception("The check of %s ended by a fault in Warren", place.address)
+        said = "A fault in Warren ended the check; the server's log has the details."
+        told.put(StepShown("Given up", "critical", said))
     told.put(None)
+
+
+def _shown(step: Step) -> StepShown:
+    took = "" if step.verdict is connect_check.Verdict.IDLE else f"{step.seconds * 1000:,.0f} ms"
+    return StepShown(step.name, step.verdict.value, step.sentence, step.remedy, "\n".join(step.commands), took)

@@ -1,0 +1,161 @@
+"""The Prometheus endpoint of one node (plugin rabbitmq_prometheus): typed errors around the text format.
+
+Every answer says which node gave it. It is checked, since what stands before a cluster may lead anywhere in it, and
+figures of one node must not be taken for another's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import urlencode
+
+from brokers.rabbitmq import exposition
+from brokers.rabbitmq.endpoint import address_of
+from brokers.rabbitmq.errors import AnswerError, BrokerError, ErrorKind, clipped, quoted
+from brokers.rabbitmq.exposition import Samples
+from brokers.rabbitmq.http import Answer, Client, Limits, Measure
+from brokers.rabbitmq.refusals import described
+
+_IDENTITY = "rabbitmq_identity_info"
+# A family that no version has: the answer is the node's identity alone, 1.2 kB in a millisecond [measured].
+_NO_FAMILY = "identity"
+_PLUGIN = "Switch the plugin on: rabbitmq-plugins enable rabbitmq_prometheus"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who answers at a Prometheus address, by its own words."""
+
+    node: str
+    cluster: str = ""
+
+
+class Prometheus:
+    """One node's Prometheus endpoint at `address` (with or without `/metrics`). Every method raises BrokerError.
+
+    With `node`, answers of any other node are refused. `measured` is called after each answer.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        address: str,
+        *,
+        node: str = "",
+        limits: Limits | None = None,
+        measured: Callable[[Measure], None] | None = None,
+    ) -> None:
+        self.url = metrics_url(address)
+        self.node = node
+        self._client = client
+        self._limits = limits
+        self._measured = measured
+
+    def __repr__(self) -> str:
+        return f"Prometheus({self.url!r}, node={self.node!r})"
+
+    def identity(self) -> Identity:
+        """Return which node answers, by the cheapest call there is."""
+        return self._get("/detailed", [_NO_FAMILY], ())[0]
+
+    def plain(self, names: Collection[str]) -> dict[str, Samples]:
+        """Return the wanted metrics of `/metrics`: figures of the node and global counters."""
+        return self._get("", (), names)[1]
+
+    def detailed(self, families: Iterable[str], names: Collection[str]) -> dict[str, Samples]:
+        """Return the wanted metrics of `/metrics/detailed`, a sample an object, of the given families only."""
+        return self._get("/detailed", families, names)[1]
+
+    def _get(self, path: str, families: Iterable[str], names: Collection[str]) -> tuple[Identity, dict[str, Samples]]:
+        query = urlencode([("family", family) for family in families])
+        url = f"{self.url}{path}{'?' if query else ''}{query}"
+        answer = self._client.get(url, accept="text/plain", limits=self._limits)
+        if self._measured is not None:
+            what = url.removeprefix(self.url.removesuffix("/metrics"))
+            self._measured(Measure(what, answer.seconds, answer.bytes, answer.wire_bytes))
+        found = _read(answer, {*names, _IDENTITY})
+        identity = _identity(answer, found.pop(_IDENTITY, None))
+        if self.node and identity.node != self.node:
+            raise AnswerError(
+                ErrorKind.WRONG_NODE,
+                f"{address_of(url)} answers for the node {quoted(identity.node)}, not for {quoted(self.node)}.",
+                "Enter each node's own Prometheus address; behind a balancer the answers come from nodes by turns.",
+                status=answer.status,
+            )
+        return identity, found
+
+
+def metrics_url(address: str) -> str:
+    """Return the whole URL of `/metrics` from what a person or a listener gave."""
+    return address.rstrip("/").removesuffix("/metrics").rstrip("/") + "/metrics"
+
+
+def locate(client: Client, addresses: Iterable[str], limits: Limits) -> dict[str, Identity | BrokerError]:
+    """Ask who answers at each address, all side by side; within the limits' total time."""
+    asked = list(dict.fromkeys(addresses))
+    if not asked:
+        return {}
+
+    def ask(address: str) -> Identity | BrokerError:
+        try:
+            return Prometheus(client, address, limits=limits).identity()
+        except BrokerError as error:
+            return error
+
+    with ThreadPoolExecutor(min(len(asked), 32), thread_name_prefix="locate") as pool:
+        return dict(zip(asked, pool.map(ask, asked), strict=True))
+
+
+def _read(answer: Answer, names: Collection[str]) -> dict[str, Samples]:
+    where = address_of(answer.url)
+    if answer.status == HTTPStatus.NOT_FOUND:
+        raise AnswerError(
+            ErrorKind.PLUGIN_OFF,
+            f"{where} answers, but there is no Prometheus endpoint at {answer.url.partition('?')[0]} (404).",
+            f"{_PLUGIN}. Behind a proxy, add its path prefix.",
+            status=answer.status,
+        )
+    if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        raise AnswerError(
+            ErrorKind.FORBIDDEN,
+            f"{where} lets nobody read its Prometheus endpoint without signing in (HTTP {answer.status}).",
+            "Let Warren's machine pass without credentials, as RabbitMQ's own endpoint does; none are sent there.",
+            status=answer.status,
+        )
+    if answer.status != HTTPStatus.OK:
+        raise AnswerError(
+            ErrorKind.SERVER_ERROR if answer.status >= 500 else ErrorKind.REFUSED_REQUEST,
+            f"The Prometheus endpoint of {where} answers HTTP {answer.status}.",
+            "Look at the node's log at this minute.",
+            status=answer.status,
+        )
+    if answer.body.lstrip()[:1] in {b"<", b"{", b""} or "html" in answer.content_type:
+        raise _not_rabbitmq(answer, described(answer))
+    try:
+        return exposition.samples(answer.body, names)
+    except exposition.TruncatedExpositionError:
+        raise AnswerError(
+            ErrorKind.TRUNCATED,
+            f"The Prometheus endpoint of {where} ended its answer in the middle ({answer.bytes:,} bytes).",
+            "Look for a proxy that cuts answers, or a node that restarts.",
+            status=answer.status,
+        ) from None
+
+
+def _identity(answer: Answer, told: Samples | None) -> Identity:
+    if told is None:
+        raise _not_rabbitmq(answer, "with metrics that name no RabbitMQ node")
+    names = exposition.labels(told[0][0])
+    return Identity(names.get("rabbitmq_node", ""), names.get("rabbitmq_cluster", ""))
+
+
+def _not_rabbitmq(answer: Answer, how: str) -> AnswerError:
+    return AnswerError(
+        ErrorKind.NOT_RABBITMQ,
+        f"{address_of(answer.url)} answers {clipped(how)}, not RabbitMQ's Prometheus endpoint.",
+        f"Check the port: it is 15692 unless it was changed. {_PLUGIN}",
+        status=answer.status,
+    )
