@@ -8,6 +8,8 @@ text, never markup: what a broker sends cannot become an element.
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 
 
@@ -62,9 +64,17 @@ class View(msgspec.Struct, frozen=True, omit_defaults=True):
     """All that a subscription shows at one moment.
 
     `order` is the keys of a table's rows in their order, where the topic is a table. `at_ms` is the figures' time.
+    `shape` stands for all that the page draws and that is no cell (which rows, notes and warnings there are): when it
+    changes, the browser asks for the page again and takes over what differs (`shape_of` makes one).
     """
 
     cells: Cells
     order: list[str] | None = None
     charts: dict[str, ChartPoints] = {}
     at_ms: int = 0
+    shape: str = ""
+
+
+def shape_of(*parts: object) -> str:
+    """Return a short text that changes when any of the parts does; they are compared by their repr."""
+    return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()

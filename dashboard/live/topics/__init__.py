@@ -2,8 +2,8 @@
 
 A topic's function `view(rights, params, zone, now_ms) -> View` calls the query that drew the page's first paint. It is
 called in a thread, with `zone` active as Django's current time zone. `params` is what the browser sent: untrusted. It
-raises `Refused` with a sentence. The same view is shared by all sockets whose people have the same scopes: it must depend
-on `rights.scopes` alone, not on who the person is.
+raises `Refused` with a sentence. The same view is shared by all sockets whose people have the same scopes: it must
+depend on `rights.scopes` alone, not on who the person is.
 """
 
 from __future__ import annotations
