@@ -1,0 +1,242 @@
+"""Brokers as the API takes and shows them. Secrets go in and never come out."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+
+from ninja import Schema
+from pydantic import ConfigDict, Field
+
+from brokers.collect.state import Condition
+from brokers.registry.models import Broker
+from brokers.series.metrics import METRICS, RATES, Kind, Shape
+from dashboard.acting.brokers import stored_secrets
+from dashboard.api.shapes import Figures, Moment, Text, Unknown, figure, figures, moment, reasons
+from dashboard.pages.broker_settings_connection import StepShown
+from dashboard.queries.broker_analysis import NodeFacts, VhostFacts
+from dashboard.queries.broker_cells import why_unknown
+from dashboard.queries.broker_facts import BrokerFacts
+
+_LIMITED = "This belongs to the broker as a whole; you see some of its vhosts."
+
+
+def shown_names(kind: Kind) -> tuple[str, ...]:
+    """Return the names of a kind's gauges and rates; a cumulative counter says nothing at one moment."""
+    stored = {metric.name for metric in METRICS[kind]}
+    gauges = [metric.name for metric in METRICS[kind] if metric.shape is Shape.GAUGE]
+    return (*gauges, *(rate for rate, counter in RATES.items() if counter in stored))
+
+
+class State(Schema):
+    """How collecting from a broker stands."""
+
+    condition: Condition
+    since: Moment | None = Field(description="When that began; null where no poll has ended yet.")
+    reason: str = Field(description="Why it is not well, empty where it is.")
+    remedy: str = Field(description="What to do about it.")
+
+
+class BrokerItem(Schema):
+    """A broker in a list."""
+
+    id: int
+    name: str
+    state: State
+    whole: bool = Field(description="You see all of the broker; otherwise figures are sums over the vhosts you see.")
+    version: str = Field(description="RabbitMQ's version, empty where it is not known yet.")
+    polled_at: Moment | None = Field(description="The moment of the figures.")
+    cadence_s: float = Field(description="Seconds between two polls now, stretched where the broker is slow.")
+    figures: Figures
+    unknown: Unknown
+
+
+class Node(Schema):
+    """A node of the cluster. Sizes in bytes, `uptime` in seconds, alarms and `running` are 0 or 1."""
+
+    name: str
+    version: str
+    erlang_version: str
+    partitions: list[str]
+    figures: Figures
+    unknown: Unknown
+
+
+class Vhost(Schema):
+    """A vhost; rates a second."""
+
+    name: str
+    readable: bool | None = Field(description="Whether Warren's user may look into it; null is unknown.")
+    figures: Figures
+    unknown: Unknown
+
+
+class Settings(Schema):
+    """How Warren reaches a broker. Of secrets it says only whether there is one."""
+
+    management_url: str
+    prometheus_urls: list[str]
+    username: str
+    has_password: bool
+    has_token: bool
+    verify_tls: bool
+    ca_pem: str
+    client_cert_pem: str
+    has_client_key: bool
+    cadence_s: int = Field(description="Seconds between two polls, as asked for.")
+    paused: bool
+    created_at: Moment
+    problem: str = Field(description="Why the stored secrets can't be opened; empty where they can.")
+
+
+class BrokerFull(BrokerItem):
+    """A broker with its nodes, vhosts and settings."""
+
+    erlang_version: str
+    nodes: list[Node] = Field(description="Empty for a person who does not see the whole broker.")
+    vhosts: list[Vhost]
+    settings: Settings | None = Field(description="Null for a person who does not administer the broker.")
+
+
+class BrokerChange(Schema):
+    """What is to change of a broker's settings; what is not sent stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Text = Field("", max_length=200, description="One line, at most 80 characters.")
+    management_url: Text = Field("", max_length=2000, examples=["https://rabbit.example.org:15671"])
+    prometheus_urls: list[Text] = Field(
+        [], max_length=100, description="The nodes' Prometheus addresses; empty: found by the broker's own listeners."
+    )
+    username: Text = Field("", max_length=255)
+    password: Text = Field("", max_length=10_000, description="Write-only.", json_schema_extra={"writeOnly": True})
+    token: Text = Field(
+        "",
+        max_length=20_000,
+        description="A bearer token (OAuth 2), in place of user and password. Write-only.",
+        json_schema_extra={"writeOnly": True},
+    )
+    verify_tls: bool = Field(True, description="Check the broker's certificate.")
+    ca_pem: Text = Field("", max_length=200_000, description="Authorities to trust, in PEM form.")
+    client_cert_pem: Text = Field("", max_length=200_000, description="Client certificate, in PEM form.")
+    client_key_pem: Text = Field(
+        "", max_length=200_000, description="Its key. Write-only.", json_schema_extra={"writeOnly": True}
+    )
+    cadence_s: int = Field(5, description="Seconds between two polls, 1 to 300.", strict=True, ge=1, le=300)
+
+
+class BrokerNew(BrokerChange):
+    """A broker to add."""
+
+    name: Text = Field(max_length=200, description="One line, at most 80 characters.")
+    management_url: Text = Field(max_length=2000, examples=["https://rabbit.example.org:15671"])
+
+
+class Step(Schema):
+    """One step of a connection check."""
+
+    name: str
+    verdict: str = Field(description="ok, warning, critical or idle (not tried).")
+    sentence: str
+    remedy: str
+
+
+class Tested(Schema):
+    """A connection check. `ok`: no step failed."""
+
+    ok: bool
+    steps: list[Step]
+
+
+def item(facts: BrokerFacts) -> BrokerItem:
+    """Return a broker for a list."""
+    found, unknown = _figures(facts)
+    return BrokerItem(
+        id=facts.id,
+        name=facts.name,
+        state=State(
+            condition=facts.condition,
+            since=moment(facts.failing_since_ms),
+            reason=facts.reason_sentence,
+            remedy=facts.remedy,
+        ),
+        whole=facts.whole,
+        version=facts.version,
+        polled_at=moment(facts.at_ms),
+        cadence_s=facts.cadence_s,
+        figures=found,
+        unknown=unknown,
+    )
+
+
+def full(facts: BrokerFacts, settings: Broker | None) -> BrokerFull:
+    """Return a broker with all that the person sees of it; `settings` is given for its administrators alone."""
+    return BrokerFull(
+        **item(facts).model_dump(),
+        erlang_version=facts.erlang,
+        nodes=[_node(facts, node) for node in facts.nodes],
+        vhosts=[_vhost(facts, vhost) for vhost in facts.vhosts],
+        settings=_settings(settings) if settings else None,
+    )
+
+
+def steps(found: Sequence[StepShown]) -> Tested:
+    """Return a connection check's steps."""
+    return Tested(
+        ok=all(step.state != "critical" for step in found),
+        steps=[Step(name=one.name, verdict=one.state, sentence=one.sentence, remedy=one.remedy) for one in found],
+    )
+
+
+def _figures(facts: BrokerFacts) -> tuple[dict[str, float | None], dict[str, str]]:
+    found = figures(facts.totals if facts.fresh else {}, shown_names(Kind.BROKER))
+    kind = Kind.BROKER if facts.whole else Kind.VHOST
+    unknown = reasons(found, kind, facts.unknown, why_unknown(facts), RATES)
+    if not facts.whole:
+        of_vhosts = {*shown_names(Kind.VHOST), "vhosts"}
+        unknown = {name: said if name in of_vhosts else _LIMITED for name, said in unknown.items()}
+    return found, unknown
+
+
+def _node(facts: BrokerFacts, node: NodeFacts) -> Node:
+    names = [metric.name for metric in METRICS[Kind.NODE] if metric.shape is Shape.GAUGE]
+    found = {name: figure(getattr(node, name) if facts.fresh else math.nan) for name in names}
+    return Node(
+        name=node.name,
+        version=node.rabbitmq_version,
+        erlang_version=node.erlang_version,
+        partitions=list(node.partitions),
+        figures=found,
+        unknown=reasons(found, Kind.NODE, facts.unknown, why_unknown(facts), RATES),
+    )
+
+
+def _vhost(facts: BrokerFacts, vhost: VhostFacts) -> Vhost:
+    names = ("queues", "ready", "unacked", "publish_rate", "deliver_rate", "ack_rate")
+    found = {name: figure(getattr(vhost, name) if facts.fresh else math.nan) for name in names}
+    return Vhost(
+        name=vhost.name,
+        readable=vhost.readable,
+        figures=found,
+        unknown=reasons(found, Kind.VHOST, facts.unknown, why_unknown(facts), RATES),
+    )
+
+
+def _settings(broker: Broker) -> Settings:
+    held, problem = stored_secrets(broker)
+    return Settings(
+        management_url=broker.management_url,
+        prometheus_urls=broker.prometheus_urls.split(),
+        username=broker.username,
+        has_password=bool(held.password),
+        has_token=bool(held.token),
+        verify_tls=broker.verify_tls,
+        ca_pem=broker.ca_pem,
+        client_cert_pem=broker.client_cert_pem,
+        has_client_key=bool(held.client_key_pem),
+        cadence_s=broker.cadence_s,
+        paused=broker.paused,
+        created_at=moment(broker.created_at.astimezone(dt.UTC).timestamp() * 1000) or "",
+        problem=problem,
+    )

@@ -1,0 +1,115 @@
+"""What the API's answers have in common: moments, figures with their reasons, pages of lists."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Annotated, Generic, TypeVar
+
+from django.http import HttpRequest
+from ninja import Schema
+from pydantic import AfterValidator, Field
+
+from dashboard.api.problems import ProblemError
+
+Item = TypeVar("Item")
+MOST_A_PAGE = 500
+USUAL_A_PAGE = 100
+
+Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-24T18:05:10.250Z"])]
+Figures = Annotated[
+    dict[str, float | None], Field(description="Figures by name; null is unknown, and `unknown` says why.")
+]
+Unknown = Annotated[dict[str, str], Field(description="For each figure that is null the sentence that says why.")]
+
+
+def _no_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("A NUL character is possible in no name.")
+    return text
+
+
+# Text that a person sends: PostgreSQL stores no NUL, and no name of RabbitMQ's that Warren knows has one.
+Text = Annotated[str, AfterValidator(_no_nul)]
+
+
+class PageQuery(Schema):
+    """Which page of a list."""
+
+    page: int = Field(1, ge=1, le=1_000_000, description="Counts from 1.")
+    page_size: int = Field(USUAL_A_PAGE, ge=1, le=MOST_A_PAGE, description=f"At most {MOST_A_PAGE}.")
+
+
+class Page(Schema, Generic[Item]):
+    """One page of a list. `total` counts the whole list as far as the person sees it."""
+
+    items: list[Item]
+    total: int
+    page: int
+    page_size: int
+    next: str | None = Field(description="The next page's address, null on the last.")
+
+
+def next_page(request: HttpRequest, query: PageQuery, total: int) -> str | None:
+    """Return the address of the page after this one, None where this is the last. Without scheme and host."""
+    if query.page * query.page_size >= total:
+        return None
+    asked = request.GET.copy()
+    asked["page"] = str(query.page + 1)
+    return f"{request.META.get('SCRIPT_NAME', '')}{request.path_info}?{asked.urlencode()}"
+
+
+def refuse_unknown(request: HttpRequest, *known: type[Schema] | str) -> None:
+    """Raise ProblemError (422) for a query parameter that there is not: a misspelt filter would answer everything."""
+    names = {name for one in known for name in ([one] if isinstance(one, str) else _aliases(one))}
+    strange = [name for name in request.GET if name not in names]
+    if strange:
+        possible = f"These are possible: {', '.join(sorted(names))}." if names else "None is possible here."
+        raise ProblemError(
+            422, errors={name[:80]: f"There is no such parameter. {possible}" for name in sorted(strange)[:10]}
+        )
+
+
+def moment(ms: float | None) -> str | None:
+    """Return Unix milliseconds as RFC 3339 in UTC, None for none."""
+    if ms is None:
+        return None
+    at = dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+
+
+def figure(value: float) -> float | None:
+    """Return a figure as JSON has it: None for *unknown*, whole numbers without a fraction."""
+    if math.isnan(value) or math.isinf(value):
+        return None
+    return int(value) if value == int(value) and abs(value) < 2**53 else value
+
+
+def figures(values: Mapping[str, float], names: Iterable[str]) -> dict[str, float | None]:
+    """Return named figures; what is not in `values` is unknown."""
+    return {name: figure(values.get(name, math.nan)) for name in names}
+
+
+def reasons(
+    found: Mapping[str, float | None], kind: str, told: Mapping[str, str], otherwise: str, counters: Mapping[str, str]
+) -> dict[str, str]:
+    """Return why each figure that is null is unknown.
+
+    `told` has sentences by `kind.metric`, where a rate is unknown for the reason of its counter (`counters`).
+    """
+    said: dict[str, str] = {}
+    for name, value in found.items():
+        if value is None:
+            stored = counters.get(name, name)
+            said[name] = told.get(f"{kind}.{name}") or told.get(f"{kind}.{stored}") or otherwise
+    return said
+
+
+def cut(items: Sequence[Item], query: PageQuery) -> Sequence[Item]:
+    """Return the items of a page, none beyond the end."""
+    return items[(query.page - 1) * query.page_size : query.page * query.page_size]
+
+
+def _aliases(schema: type[Schema]) -> list[str]:
+    return [field.alias or name for name, field in schema.model_fields.items()]
