@@ -14,7 +14,7 @@ from brokers.series import present
 from tests.support import brokers
 from tests.support.brokers import TestBroker
 
-pytest_plugins = ["tests.support.dashboard_server", "tests.support.browser"]
+pytest_plugins = ["tests.support.dashboard_server", "tests.support.browser", "tests.support.own_broker"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

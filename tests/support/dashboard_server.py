@@ -66,12 +66,16 @@ class DashboardServer:
         session.headers["Authorization"] = f"Bearer {token}"
         return session
 
-    def children(self) -> dict[str, psutil.Process]:
+    def child_pids(self) -> dict[str, int]:
         """Return the supervised processes by their name (web, worker, beat) as the supervisor's status file tells."""
-        told: dict[str, Any] = json.loads((self.data_dir / "up.json").read_text())
-        return {name: psutil.Process(pid) for name, pid in told["children"].items()}
+        told: dict[str, dict[str, int]] = json.loads((self.data_dir / "up.json").read_text())
+        return told["children"]
 
-    def wait_for(self, path: str = "/readyz", seconds: float = 45) -> None:
+    def children(self) -> dict[str, psutil.Process]:
+        """Return the supervised processes by their name. Raises psutil.NoSuchProcess where one has just ended."""
+        return {name: psutil.Process(pid) for name, pid in self.child_pids().items()}
+
+    def wait_for(self, path: str = "/healthz", seconds: float = 45) -> None:
         """Return when a page answers 200. Raises AssertionError with the log where it does not."""
         end = time.monotonic() + seconds
         while True:
@@ -96,9 +100,14 @@ class DashboardServer:
 
 
 def start_dashboard(
-    data_dir: Path, *, brokers: tuple[str, ...] = (), environment: dict[str, str] | None = None, wait: bool = True
+    data_dir: Path,
+    *,
+    brokers: tuple[str, ...] = (),
+    environment: dict[str, str] | None = None,
+    wait: bool = True,
+    command: str = "up",
 ) -> DashboardServer:
-    """Start `manage.py up`; `brokers` are management addresses with credentials, registered at start."""
+    """Start `manage.py up` (or `demo`); `brokers` are management addresses with credentials, registered at start."""
     password = f"test-{secrets.token_hex(8)}"
     port = free_port()
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("WARREN_", "DJANGO_"))}
@@ -113,7 +122,7 @@ def start_dashboard(
         **(environment or {}),
     }
     process = subprocess.Popen(
-        [sys.executable, str(_ROOT / "manage.py"), "up"],
+        [sys.executable, str(_ROOT / "manage.py"), command],
         env=complete,
         cwd=_ROOT,
         stdin=subprocess.DEVNULL,
@@ -166,11 +175,13 @@ def sign_in(server: DashboardServer, username: str = ADMIN, password: str | None
 
 @pytest.fixture(scope="session")
 def make_dashboard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., DashboardServer]]:
-    """Return a function that starts a dashboard (see start_dashboard); all end with the session."""
+    """Return a function that starts a dashboard (see start_dashboard), by default on a new folder; all end with the
+    session.
+    """
     started: list[DashboardServer] = []
 
-    def make(**arguments: Any) -> DashboardServer:
-        server = start_dashboard(tmp_path_factory.mktemp("dashboard"), **arguments)
+    def make(data_dir: Path | None = None, **arguments: Any) -> DashboardServer:
+        server = start_dashboard(data_dir or tmp_path_factory.mktemp("dashboard"), **arguments)
         started.append(server)
         return server
 
