@@ -18,6 +18,9 @@ TICK_DEADLINE_S = 4.0
 TICK_MARGIN_S = 3.0
 DEFINITIONS_DEADLINE_S = 60.0
 DEFINITIONS_INTERVAL_MS = 60_000
+# How many readings of definitions go on at once, over all brokers and workers: each holds one of a worker's threads for
+# up to a minute, and the others are the ticks'.
+READINGS_AT_ONCE = 4
 
 
 class Lane(StrEnum):
@@ -58,6 +61,12 @@ def due(now_ms: int, lane: Lane = Lane.TICK) -> list[int]:
         # A broker that does not answer ticks would only hold a worker up with its long lists.
         rows = rows.filter(failures=0, last_ok_ms__isnull=False)
     return list(rows.order_by(due_field).values_list("broker_id", flat=True))
+
+
+def free_readings(now_ms: int) -> int:
+    """Return how many more readings of definitions may begin now."""
+    under_way = PollState.objects.filter(definitions_claimed_until_ms__gt=now_ms).count()
+    return max(0, READINGS_AT_ONCE - under_way)
 
 
 def claim(broker_id: int, now_ms: int, lane: Lane = Lane.TICK) -> Claim | None:

@@ -7,7 +7,8 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
-from brokers.collect.claims import TICK_DEADLINE_S, Claim, Lane, claim, due, release
+from brokers.collect.claims import TICK_DEADLINE_S, Claim, Lane, claim, due, free_readings, release
+from brokers.collect.definitions import read_definitions
 from brokers.collect.poll import guarded, now_ms
 from brokers.series import store
 
@@ -19,12 +20,12 @@ def dispatch() -> int:
     """Claim the brokers that are due and send a poll for each; return how many."""
     moment = now_ms()
     sent = 0
-    for lane, task in ((Lane.TICK, poll),):
-        for broker_id in due(moment, lane):
-            claimed = claim(broker_id, moment, lane)
-            if claimed is not None:
-                _send(task, claimed)
-                sent += 1
+    for broker_id in due(moment, Lane.TICK):
+        sent += _claim_and_send(poll, broker_id, moment, Lane.TICK)
+    room = free_readings(moment)
+    if room:
+        for broker_id in due(moment, Lane.DEFINITIONS)[:room]:
+            sent += _claim_and_send(definitions, broker_id, moment, Lane.DEFINITIONS)
     return sent
 
 
@@ -34,10 +35,24 @@ def poll(broker_id: int, token: str) -> str:
     return guarded(broker_id, token)
 
 
+@shared_task(name="brokers.collect.tasks.definitions", ignore_result=True)
+def definitions(broker_id: int, token: str) -> str:
+    """Read one broker's definitions under its claim."""
+    return read_definitions(broker_id, token)
+
+
 @shared_task(name="brokers.collect.tasks.prune", ignore_result=True)
 def prune() -> int:
     """Delete snapshots that are older than the installation keeps them; return how many."""
     return store.delete_before(now_ms() - settings.WARREN_HISTORY_HOURS * 3_600_000)
+
+
+def _claim_and_send(task: object, broker_id: int, moment: int, lane: Lane) -> bool:
+    claimed = claim(broker_id, moment, lane)
+    if claimed is None:
+        return False
+    _send(task, claimed)
+    return True
 
 
 def _send(task: object, claimed: Claim) -> None:

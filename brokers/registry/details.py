@@ -26,8 +26,9 @@ class QueueDetail(msgspec.Struct, frozen=True, omit_defaults=True):
     node: str | None = None
     members: tuple[str, ...] = ()
     online: tuple[str, ...] = ()
-    # True: letters of other queues are routed here. Found by topology (facts, sections 2 and 7).
+    # Queues of the same vhost whose letters are routed here, found by topology: the first by name, and how many.
     dead_letters_of: tuple[str, ...] = ()
+    dead_letter_sources: int = 0
     named_like_dlq: bool = False
 
 

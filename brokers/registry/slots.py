@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -69,10 +69,14 @@ class Directory:
 def assign(broker: Broker, kind: str, names: Iterable[ObjectName], now_ms: int) -> None:
     """Give slots to the names of a kind that have none yet. Names that have one keep it."""
     state = _locked(broker)
-    existing = set(
-        BrokerObject.objects.filter(broker=broker, kind=kind).values_list("vhost", "name").iterator(chunk_size=5000)
-    )
-    fresh = [name for name in dict.fromkeys(names) if tuple(name) not in existing]
+    wanted = list(dict.fromkeys(names))
+    existing: set[tuple[str, str]] = set()
+    for first in range(0, len(wanted), 500):
+        # By name alone: what has the same name in another vhost is told apart below.
+        some = [name.name for name in wanted[first : first + 500]]
+        rows = BrokerObject.objects.filter(broker=broker, kind=kind, name__in=some)
+        existing |= set(rows.values_list("vhost", "name"))
+    fresh = [name for name in wanted if tuple(name) not in existing]
     if not fresh:
         return
     first = int(state.next_slots.get(kind, 0))
@@ -99,12 +103,9 @@ def assign(broker: Broker, kind: str, names: Iterable[ObjectName], now_ms: int) 
 @transaction.atomic
 def describe(broker: Broker, kind: str, details: Mapping[int, bytes], gone: Mapping[int, int | None]) -> int:
     """Store details (JSON by slot) and departures (Unix ms by slot, None: it is back); return the rows that changed."""
-    wanted = set(details) | set(gone)
+    wanted = sorted(set(details) | set(gone))
     changed: list[BrokerObject] = []
-    rows = BrokerObject.objects.filter(broker=broker, kind=kind)
-    for row in rows.iterator(chunk_size=5000):
-        if row.slot not in wanted:
-            continue
+    for row in _rows(broker, kind, wanted):
         detail = details.get(row.slot, bytes(row.detail))
         gone_ms = gone.get(row.slot, row.gone_ms)
         if detail != bytes(row.detail) or gone_ms != row.gone_ms:
@@ -126,6 +127,12 @@ def describe(broker: Broker, kind: str, details: Mapping[int, bytes], gone: Mapp
     )
     state.save(update_fields=["value"])
     return len(changed)
+
+
+def _rows(broker: Broker, kind: str, wanted: Sequence[int]) -> Iterator[BrokerObject]:
+    """Yield the rows of slots, which are ascending."""
+    for first in range(0, len(wanted), 500):
+        yield from BrokerObject.objects.filter(broker=broker, kind=kind, slot__in=wanted[first : first + 500])
 
 
 def _locked(broker: Broker) -> ObjectRevision:

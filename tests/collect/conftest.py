@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
+import msgspec
 import pytest
 
-from brokers.collect import claims, clients, labels, poll
+from brokers.collect import claims, clients, definitions, labels, poll
 from brokers.collect.models import PollState
-from brokers.registry import services
+from brokers.registry import services, slots
+from brokers.registry.details import ExchangeDetail, NodeDetail, QueueDetail, VhostDetail
 from brokers.registry.models import Broker
 from brokers.series import store
 from brokers.series.codec import Frame
+from brokers.series.metrics import Kind
 from tests.support.brokers import TestBroker
 
 Tick = Callable[[Broker], poll.Outcome]
+DETAILS: dict[Kind, type[msgspec.Struct]] = {
+    Kind.NODE: NodeDetail,
+    Kind.VHOST: VhostDetail,
+    Kind.EXCHANGE: ExchangeDetail,
+    Kind.QUEUE: QueueDetail,
+}
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +65,43 @@ def newest(broker: Broker) -> Frame:
     frame = store.load(row)
     assert frame is not None
     return frame
+
+
+@pytest.fixture
+def read() -> Tick:
+    """Read a broker's definitions now, due or not."""
+
+    def done(broker: Broker) -> poll.Outcome:
+        PollState.objects.filter(broker_id=broker.id).update(definitions_due_ms=0)
+        claimed = claims.claim(broker.id, poll.now_ms(), claims.Lane.DEFINITIONS)
+        assert claimed is not None
+        return definitions.read_definitions(broker.id, claimed.token)
+
+    return done
+
+
+def directory(broker: Broker) -> slots.Directory:
+    """Return all that the registry knows of a broker's objects."""
+    found = slots.Directory(broker.id)
+    found.refresh()
+    return found
+
+
+def detail(broker: Broker, kind: Kind, vhost: str, name: str) -> Any:
+    """Return what the registry knows of one object."""
+    found = directory(broker)
+    slot = found.slot(kind, vhost, name)
+    assert slot is not None, (kind, vhost, name)
+    known = found.known(kind, slot)
+    assert known is not None
+    return msgspec.json.decode(known.detail, type=DETAILS[kind])
+
+
+def gone_ms(broker: Broker, kind: Kind, vhost: str, name: str) -> int | None:
+    """Return when an object that was seen was found gone."""
+    found = directory(broker)
+    slot = found.slot(kind, vhost, name)
+    assert slot is not None, (kind, vhost, name)
+    known = found.known(kind, slot)
+    assert known is not None
+    return known.gone_ms

@@ -1,0 +1,195 @@
+"""One reading of one broker's definitions: ask, compute, store what changed. The edge around the pure parts.
+
+It runs in a lane of its own, with a claim of its own, so that a long list never delays a tick; what it writes, it
+writes in small transactions, so that no tick waits for the database.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+from django.db import DatabaseError
+
+from brokers.collect import measures
+from brokers.collect.claims import Lane, holds, release
+from brokers.collect.clients import clients_of
+from brokers.collect.definitions_facts import Told, told
+from brokers.collect.definitions_read import read
+from brokers.collect.measures import CallMeasure, TickMeasures
+from brokers.collect.models import PollState
+from brokers.collect.plan import definitions_every_ms
+from brokers.collect.poll import Outcome, now_ms
+from brokers.rabbitmq.errors import BrokerError
+from brokers.registry import slots
+from brokers.registry.credentials import SealedError
+from brokers.registry.models import Broker
+from brokers.registry.slots import Directory, KnownObject, ObjectName
+from brokers.series import store
+from brokers.series.codec import CorruptSnapshotError, Frame
+from brokers.series.metrics import Kind
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+# Rows written in one transaction: 500 hold SQLite's write lock for some 20 ms.
+BATCH = 500
+_KINDS = (Kind.NODE, Kind.VHOST, Kind.EXCHANGE, Kind.QUEUE)
+
+
+class _LostError(Exception):
+    """The claim does not hold any more, or the broker was edited."""
+
+
+def read_definitions(broker_id: int, token: str) -> Outcome:
+    """Read one broker's definitions under a claim, and turn whatever fails into a sentence in its PollState."""
+    broker = Broker.objects.filter(id=broker_id).first()
+    if broker is None or not holds(broker_id, token, now_ms(), Lane.DEFINITIONS):
+        return Outcome.LOST
+    began_ms = now_ms()
+    try:
+        return _read(broker, token, began_ms)
+    except _LostError:
+        return Outcome.LOST
+    except BrokerError as error:
+        return _fail(broker, token, began_ms, error.sentence, getattr(error, "measures", ()))
+    except SealedError as error:
+        return _fail(broker, token, began_ms, str(error))
+    except DatabaseError as error:
+        # No row can be written now: the claim ends by itself, and the next reading finds what is missing.
+        logger.error("Broker %s: its definitions could not be stored: %s", broker_id, error)
+        return Outcome.LOST
+    except Exception as error:
+        logger.exception("Broker %s: reading definitions failed by a fault in Warren", broker_id)
+        sentence = f"A fault in Warren ended the reading ({type(error).__name__}); the worker's log has the details."
+        return _fail(broker, token, began_ms, sentence)
+
+
+def _read(broker: Broker, token: str, began_ms: int) -> Outcome:
+    cpu_started = time.thread_time()
+    declared = read(clients_of(broker))
+    directory = Directory(broker.id)
+    directory.refresh()
+    found = told(declared, _known(directory))
+    _check(broker, token)
+    _give_slots(broker, token, found, directory, began_ms)
+    changed = _store(broker, token, found, directory, began_ms)
+    ended_ms = now_ms()
+    objects = sum(len(details) for details in found.details.values())
+    cost = TickMeasures(
+        calls=tuple(declared.measures),
+        began_ms=began_ms,
+        cpu_s=time.thread_time() - cpu_started,
+        answer_to_row_ms=None,
+        rows={str(kind): len(details) for kind, details in found.details.items()} | {"changed": changed},
+        complete=not found.said,
+    )
+    return _end(
+        broker,
+        token,
+        definitions_ms=ended_ms,
+        definitions_due_ms=ended_ms + definitions_every_ms(objects),
+        definitions_error=" ".join(found.said),
+        definitions_measures=measures.encode(cost),
+    )
+
+
+def _give_slots(broker: Broker, token: str, found: Told, directory: Directory, now: int) -> None:
+    """Assign slots to names that were never seen before."""
+    fresh = False
+    for kind in _KINDS:
+        known = directory.by_name.get(kind, {})
+        names = [name for name in found.details.get(kind, {}) if name not in known]
+        for batch in _batches(names):
+            _check(broker, token)
+            slots.assign(broker, kind, batch, now)
+            fresh = True
+    if fresh:
+        directory.refresh()
+
+
+def _store(broker: Broker, token: str, found: Told, directory: Directory, now: int) -> int:
+    """Write the details that changed and mark what is gone and what is back; return how many rows changed."""
+    newest = _newest(broker.id)
+    changed = 0
+    for kind in _KINDS:
+        details: dict[int, bytes] = {}
+        gone: dict[int, int | None] = {}
+        for slot, known in directory.by_slot.get(kind, {}).items():
+            name = ObjectName(known.vhost, known.name)
+            detail = found.details.get(kind, {}).get(name)
+            if detail is not None:
+                if detail != known.detail or known.gone_ms is not None:
+                    details[slot], gone[slot] = detail, None
+            elif known.gone_ms is None and found.departed(kind, name) and not _counted(newest, kind, slot):
+                gone[slot] = now
+        for batch in _batches(sorted(gone)):
+            _check(broker, token)
+            changed += slots.describe(
+                broker,
+                kind,
+                {slot: details[slot] for slot in batch if slot in details},
+                {slot: gone[slot] for slot in batch},
+            )
+    return changed
+
+
+def _counted(newest: Frame | None, kind: Kind, slot: int) -> bool:
+    """Tell whether the newest snapshot has figures of an object that the list does not have.
+
+    Pages of a list move while it is read, so that it can lack a queue that is there all the time: what a tick tells of
+    is not gone.
+    """
+    return newest is not None and kind is Kind.QUEUE and newest.table(kind).value(slot, "ready") >= 0
+
+
+def _newest(broker_id: int) -> Frame | None:
+    newest = store.latest_id(broker_id)
+    try:
+        return store.load(newest) if newest is not None else None
+    except CorruptSnapshotError:
+        return None
+
+
+def _known(directory: Directory) -> Mapping[Kind, Mapping[ObjectName, KnownObject]]:
+    return {
+        Kind(kind): {ObjectName(known.vhost, known.name): known for known in objects.values()}
+        for kind, objects in directory.by_slot.items()
+    }
+
+
+def _batches(items: list[T]) -> Iterator[list[T]]:
+    for first in range(0, len(items), BATCH):
+        yield items[first : first + BATCH]
+
+
+def _check(broker: Broker, token: str) -> None:
+    """Raise _LostError where the claim is lost, or the broker was edited: what yesterday's address told is not kept."""
+    revision = Broker.objects.filter(id=broker.id).values_list("revision", flat=True).first()
+    if revision != broker.revision or not holds(broker.id, token, now_ms(), Lane.DEFINITIONS):
+        raise _LostError
+
+
+def _end(broker: Broker, token: str, **fields: object) -> Outcome:
+    """Write how it went and end the claim in one statement, where the claim still holds."""
+    held = PollState.objects.filter(
+        broker_id=broker.id,
+        broker__revision=broker.revision,
+        definitions_claim=token,
+        definitions_claimed_until_ms__gt=now_ms(),
+    )
+    if not held.update(definitions_claim="", definitions_claimed_until_ms=0, **fields):
+        release(broker.id, token, Lane.DEFINITIONS)
+        return Outcome.LOST
+    return Outcome.STORED
+
+
+def _fail(
+    broker: Broker, token: str, began_ms: int, sentence: str, calls: tuple[CallMeasure, ...] | list[CallMeasure] = ()
+) -> Outcome:
+    """Note why a reading brought nothing. It is due again when its claim said so."""
+    cost = TickMeasures(calls=tuple(calls), began_ms=began_ms, complete=False)
+    ended = _end(broker, token, definitions_error=sentence, definitions_measures=measures.encode(cost))
+    return Outcome.FAILED if ended is Outcome.STORED else ended

@@ -1,0 +1,143 @@
+"""Asks a broker for what is declared on it: one call behind the other, bounded in time and bytes as a whole."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from brokers.collect.clients import Clients
+from brokers.collect.measures import CallMeasure
+from brokers.rabbitmq.errors import BrokerError, ErrorKind, UnauthorisedError, UnreachableError
+from brokers.rabbitmq.management import Management, Measure
+from brokers.rabbitmq.structs import Binding, Exchange, Node, Overview, Policy, Queue, Vhost
+
+# Of one reading as a whole: seconds, and bytes of all its answers together.
+DEADLINE_S = 45.0
+MAX_BYTES = 256 * 1024 * 1024
+# Vhosts that seem closed are asked one by one whether they are; more of them than this are believed to be.
+_ASKED_VHOSTS = 20
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Declared:
+    """What one reading brought. None: not told; then `said` has a sentence that tells why."""
+
+    overview: Overview | None = None
+    nodes: list[Node] | None = None
+    vhosts: list[Vhost] | None = None
+    policies: list[Policy] | None = None
+    operator_policies: list[Policy] | None = None
+    exchanges: list[Exchange] | None = None
+    queues: list[Queue] | None = None
+    # Asked for only where a queue has a dead-letter exchange: `bindings_wanted`.
+    bindings: list[Binding] | None = None
+    bindings_wanted: bool = False
+    # Vhosts into which the watching user may not look; None where that is not known.
+    closed: frozenset[str] | None = None
+    said: list[str] = field(default_factory=list)
+    measures: list[CallMeasure] = field(default_factory=list)
+
+
+class _SpentError(BrokerError):
+    """The reading as a whole took too long, or brought too much."""
+
+
+def read(clients: Clients, *, deadline_s: float = DEADLINE_S, max_bytes: int = MAX_BYTES) -> Declared:
+    """Ask for everything. What is refused is left out and said.
+
+    Raises BrokerError where the broker can't be reached, does not accept the sign-in, or told nothing at all.
+    """
+    found = Declared()
+    ends = time.monotonic() + deadline_s
+    left = max_bytes
+
+    def measured(cost: Measure) -> None:
+        nonlocal left
+        found.measures.append(CallMeasure(cost.what, "", cost.seconds, cost.bytes, cost.wire_bytes))
+        left -= cost.bytes
+        if time.monotonic() > ends:
+            raise _SpentError(
+                ErrorKind.TOO_SLOW,
+                f"{clients.endpoint.address} did not tell its definitions within {deadline_s:g} s.",
+                "Look at the broker's load, and at what stands between.",
+            )
+        if left < 0:
+            raise _SpentError(
+                ErrorKind.TOO_LARGE,
+                f"{clients.endpoint.address} sent more than {max_bytes // (1024 * 1024):,} MB of definitions.",
+                "Check that the address is RabbitMQ's own, and what stands between.",
+            )
+
+    asking = _Asking(found, Management(clients.endpoint, client=clients.patient, measured=measured))
+    api = asking.api
+    found.overview = asking.ask("its overview", api.overview)
+    found.nodes = asking.ask("its nodes", api.nodes)
+    found.vhosts = asking.ask("its vhosts", api.vhosts)
+    found.policies = asking.ask("its policies", api.policies)
+    found.operator_policies = asking.ask("its operator policies", api.operator_policies)
+    found.exchanges = asking.ask("its exchanges", api.exchanges)
+    found.queues = asking.ask("its queues", api.queue_definitions)
+    found.bindings_wanted = _letters_go(found)
+    if found.bindings_wanted:
+        found.bindings = asking.ask("its bindings", lambda: [one for one in api.bindings() if one.source])
+    found.closed = _closed(found, asking)
+    if asking.error is not None and asking.answered == 0:
+        asking.error.measures = found.measures  # type: ignore[attr-defined]
+        raise asking.error
+    return found
+
+
+@dataclass(slots=True)
+class _Asking:
+    found: Declared
+    api: Management
+    answered: int = 0
+    error: BrokerError | None = None
+    # Nothing more is asked: the broker is gone, or the reading has taken all that it may.
+    ended: bool = False
+
+    def ask(self, what: str, call: Callable[[], T]) -> T | None:
+        if self.ended:
+            return None
+        began = time.perf_counter()
+        try:
+            answer = call()
+        except BrokerError as error:
+            self.error = error
+            # A user who was let in before may not see this one thing; one who never was will not be.
+            refused = isinstance(error, UnauthorisedError) and not self.answered
+            self.ended = refused or isinstance(error, UnreachableError | _SpentError)
+            self.found.said.append(f"The broker did not tell {what}: {error.sentence}")
+            self.found.measures.append(CallMeasure(what, "", time.perf_counter() - began, 0, 0, error.sentence))
+            return None
+        self.answered += 1
+        return answer
+
+
+def _letters_go(found: Declared) -> bool:
+    """Tell whether any queue may have a dead-letter exchange: only then bindings are worth their price."""
+    key = "dead-letter-exchange"
+    policies = (*(found.policies or ()), *(found.operator_policies or ()))
+    return any(f"x-{key}" in queue.declared for queue in found.queues or ()) or any(key in one.keys for one in policies)
+
+
+def _closed(found: Declared, asking: _Asking) -> frozenset[str] | None:
+    """Return the vhosts that are listed and not open to the user.
+
+    Every vhost has exchanges from its beginning, the default one at least: one that shows none is closed, which
+    a call into it decides. (RabbitMQ refuses such a call with 401 up to 4.0, and with 404 since.)
+    """
+    if found.vhosts is None or found.exchanges is None:
+        return None
+    shown = {exchange.vhost for exchange in found.exchanges}
+    silent = sorted(vhost.name for vhost in found.vhosts if vhost.name not in shown)
+    closed = set(silent[_ASKED_VHOSTS:])
+    for name in silent[:_ASKED_VHOSTS]:
+        opened = asking.ask(f"whether the vhost {name!r} is open", lambda name=name: asking.api.looks_into(name))  # type: ignore[misc]
+        if not opened:
+            closed.add(name)
+    return frozenset(closed)
