@@ -7,6 +7,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from http.client import HTTPException
+from http.client import IncompleteRead as HalfRead
 from urllib.parse import urlsplit
 
 from urllib3.exceptions import (
@@ -22,6 +23,7 @@ from brokers.rabbitmq.errors import AnswerError, BrokerError, ErrorKind, Unreach
 from brokers.rabbitmq.tls import tls_error
 
 _NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EHOSTDOWN}
+_HALF = (IncompleteRead, HalfRead, InvalidChunkLength)
 _RESET = (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)
 
 
@@ -42,7 +44,7 @@ def explain(error: BaseException, url: str, seconds: float) -> BrokerError:
 def is_reset(error: BaseException) -> bool:
     """True where the other side closed the connection before it answered anything."""
     causes = list(_causes(error))
-    if any(isinstance(one, IncompleteRead | InvalidChunkLength | TimeoutError) for one in causes):
+    if any(isinstance(one, (*_HALF, TimeoutError)) for one in causes):
         return False
     return any(isinstance(one, (*_RESET, ssl.SSLEOFError)) for one in causes)
 
@@ -91,7 +93,7 @@ def _talking(causes: list[BaseException], address: str, url: str, seconds: float
             f"{address} accepted the call and did not finish answering within {seconds:.1f} s.",
             "Look at the node's load and memory; a browser on the official UI would wait as long.",
         )
-    if any(isinstance(one, IncompleteRead | InvalidChunkLength) for one in causes):
+    if any(isinstance(one, _HALF) for one in causes):
         return AnswerError(
             ErrorKind.TRUNCATED,
             f"{address} ended its answer in the middle.",

@@ -165,7 +165,15 @@ class Management:
     # --- calls
 
     def get(self, segments: Iterable[str], query: dict[str, str] | None = None, limits: Limits | None = None) -> Answer:
-        """GET `/api/` and the segments, each percent-encoded wholly; any status is an answer."""
+        """GET `/api/` and the segments, each percent-encoded wholly; any status is an answer.
+
+        Raises AnswerError for a name of one dot or two: RabbitMQ's web server takes it for a step in the path, encoded
+        or not, and would answer for another place [measured on 3.10, 4.0 and 4.3].
+        """
+        segments = list(segments)
+        dots = next((one for one in segments if one in {".", ".."}), None)
+        if dots is not None:
+            raise refusals.unnameable(dots, self.endpoint)
         url = self.endpoint.management_url + "/api/" + "/".join(segment(one) for one in segments)
         if query:
             url += "?" + urlencode(query)
@@ -255,9 +263,7 @@ class Management:
 
 def segment(name: str) -> str:
     """Return a name as one segment of a path, every reserved character encoded."""
-    encoded = quote(name, safe="")
-    # A segment of dots alone would be taken for a step in the path by proxies, and by urllib3 here.
-    return encoded.replace(".", "%2E") if encoded in {".", ".."} else encoded
+    return quote(name, safe="")
 
 
 def _one_or_all(vhost: str | None) -> list[str]:

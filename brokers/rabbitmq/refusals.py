@@ -24,7 +24,7 @@ from brokers.rabbitmq.errors import (
 from brokers.rabbitmq.http import Answer
 from brokers.rabbitmq.structs import Refusal
 
-__all__ = ["NoPermissionRowError", "described", "malformed", "missing", "reason_of", "refusal"]
+__all__ = ["NoPermissionRowError", "described", "malformed", "missing", "reason_of", "refusal", "unnameable"]
 
 _TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 
@@ -95,6 +95,15 @@ def missing(what: str, vhost: str | None, endpoint: Endpoint) -> NotFoundError:
         f"There is no {kind} {quoted(name.strip(chr(39)))}{inside} on {endpoint.address}.",
         "It may have been deleted meanwhile.",
         status=404,
+    )
+
+
+def unnameable(name: str, endpoint: Endpoint) -> AnswerError:
+    """Return the error for what the API has no address for."""
+    return AnswerError(
+        ErrorKind.REFUSED_REQUEST,
+        f"The management API of {endpoint.address} can't be asked for {quoted(name)}: it takes that for a path.",
+        "Lists and figures have it; use rabbitmqctl for the rest.",
     )
 
 
