@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +25,8 @@ from brokers.series.read import MIN_RATE_SPAN_MS
 # A sparkline covers this long, one point each SPARK_STEP_MS.
 SPARK_SPAN_MS = 3_600_000
 SPARK_STEP_MS = 60_000
+SPARK_POINTS = SPARK_SPAN_MS // SPARK_STEP_MS + 1
+_GAP_CADENCES = 2.5
 # Frames kept to compute current rates from: two readings of counters that are read once a minute.
 _RECENT_SPAN_MS = 130_000
 
@@ -71,18 +74,23 @@ class Present:
         found = self.tables.get(kind)
         return found if found is not None else PresentTable(np.empty(0, dtype=np.uint32), [], {})
 
-    def sparkline(self, kind: Kind, slot: int, metric: str) -> list[float | None]:
-        """Return an hour of one gauge or rate of one object, a point a minute, None for *unknown*."""
-        counter = RATES.get(metric)
-        points = [frame.table(kind).value(slot, counter or metric) for frame in self.spark_frames]
-        now = self.table(kind).value(slot, counter or metric)
-        values = np.array([*points, now])
+    def sparklines(self, kind: Kind, slots: NDArray[np.uint32], metric: str) -> NDArray[np.float64]:
+        """Return an hour of one gauge of several objects, a row each: SPARK_POINTS values a minute apart, to now.
+
+        NaN is *unknown*: the object was not there, or nothing was stored in that minute. Each point is the last value
+        before it. Queues have `ready` only.
+        """
         times = np.append(self.spark_times_ms, self.at_ms)
-        if counter:
-            with np.errstate(invalid="ignore", divide="ignore"):
-                steps = np.diff(values) / np.diff(times) * 1000.0
-                values = np.where(steps >= 0, steps, np.nan)
-        return [None if np.isnan(value) else float(value) for value in values]
+        values = np.empty((len(slots), len(times)))
+        for column, frame in enumerate(self.spark_frames):
+            values[:, column] = aligned(frame.table(kind), slots, metric)
+        now = self.table(kind)
+        values[:, -1] = aligned(Table(now.slots, {metric: now.column(metric)}), slots, metric)
+        wanted = self.at_ms - np.arange(SPARK_POINTS - 1, -1, -1) * SPARK_STEP_MS
+        found = np.searchsorted(times, wanted, side="right") - 1
+        # A point a minute is up to a minute old; what is older than that and a slow cadence is a gap.
+        there = (found >= 0) & (wanted - times[found] <= SPARK_STEP_MS + _GAP_CADENCES * self.cadence_ms)
+        return np.where(there, values[:, found], np.nan)
 
 
 @dataclass(slots=True)
@@ -90,6 +98,8 @@ class _Keeper:
     """What one process holds of one broker between snapshots."""
 
     directory: Directory
+    newest: Frame | None = None
+    # Counters of the last two minutes, and an hour of what sparklines are drawn from: no more of a frame than that.
     recent: deque[Frame] = field(default_factory=deque)
     sparks: deque[Frame] = field(default_factory=deque)
     present: Present | None = None
@@ -139,8 +149,7 @@ def _keeper(broker_id: int) -> _Keeper:
 def _advance(keeper: _Keeper, snapshot_id: int, at_ms: int, cadence_ms: int, complete: bool) -> Present:
     directory = keeper.directory
     directory.refresh()
-    _read_frames(keeper, at_ms)
-    newest = keeper.recent[-1]
+    newest = _read_frames(keeper, at_ms)
     tables = {kind: _table(directory, kind, newest, keeper.recent) for kind in newest.tables}
     return Present(
         broker_id=directory.broker_id,
@@ -155,43 +164,67 @@ def _advance(keeper: _Keeper, snapshot_id: int, at_ms: int, cadence_ms: int, com
     )
 
 
-def _read_frames(keeper: _Keeper, at_ms: int) -> None:
-    """Bring `recent` and `sparks` up to the snapshot at `at_ms`."""
+def _read_frames(keeper: _Keeper, at_ms: int) -> Frame:
+    """Bring `recent` and `sparks` up to the snapshot at `at_ms`, and return it whole."""
     broker_id = keeper.directory.broker_id
     since = keeper.recent[-1].at_ms if keeper.recent else at_ms - SPARK_SPAN_MS - SPARK_STEP_MS
     rows = Snapshot.objects.filter(broker_id=broker_id, at_ms__gt=since, at_ms__lte=at_ms).order_by("at_ms")
-    moments = list(rows.values_list("id", "at_ms"))
-    # Of each past minute the last snapshot is a sparkline point; of the last minute all are wanted for rates.
-    wanted = {row_id for row_id, moment in moments if moment > at_ms - _RECENT_SPAN_MS}
-    wanted |= set({moment // SPARK_STEP_MS: row_id for row_id, moment in moments}.values())
+    if not keeper.recent:
+        keeper.sparks.clear()
+    moments = dict(rows.values_list("id", "at_ms"))
+    # Of each past minute the last snapshot is a sparkline point; of the last minutes all are wanted for rates.
+    wanted = {row_id for row_id, moment in moments.items() if moment > at_ms - _RECENT_SPAN_MS}
+    wanted |= set({moment // SPARK_STEP_MS: row_id for row_id, moment in moments.items()}.values())
+    frame = keeper.newest
     for row_id, payload in (
-        Snapshot.objects.filter(id__in=wanted).order_by("at_ms").values_list("id", "payload").iterator(chunk_size=20)
+        Snapshot.objects.filter(id__in=wanted).order_by("at_ms").values_list("id", "payload").iterator(chunk_size=5)
     ):
+        old = moments[row_id] <= at_ms - _RECENT_SPAN_MS
         try:
-            frame = decode(payload)
+            frame = decode(payload, metrics=_SPARK_COLUMNS if old else None)
         except CorruptSnapshotError as error:
             raise CorruptSnapshotError(f"snapshot {row_id} of broker {broker_id}: {error}") from error
-        keeper.recent.append(frame)
+        if not old:
+            keeper.recent.append(_narrow(frame, _counters, keeper.recent))
         if keeper.sparks and keeper.sparks[-1].at_ms // SPARK_STEP_MS == frame.at_ms // SPARK_STEP_MS:
             keeper.sparks.pop()
-        keeper.sparks.append(_spark_frame(frame))
+        keeper.sparks.append(_narrow(frame, _spark_columns, keeper.sparks))
     while len(keeper.recent) > 1 and keeper.recent[0].at_ms < at_ms - _RECENT_SPAN_MS:
         keeper.recent.popleft()
     while keeper.sparks and keeper.sparks[0].at_ms < at_ms - SPARK_SPAN_MS - SPARK_STEP_MS:
         keeper.sparks.popleft()
+    if frame is None:
+        raise CorruptSnapshotError(f"broker {broker_id} has no snapshot of {at_ms}")
+    keeper.newest = frame
+    return frame
 
 
 _SPARK_COLUMNS = frozenset({"ready", "unacked", "published", "acknowledged", "delivered", "confirmed", "connections"})
+_COUNTERS = frozenset(RATES.values())
 
 
-def _spark_frame(frame: Frame) -> Frame:
-    """Keep of a frame what sparklines are drawn from, at half the size: an hour of 10,000 queues must stay small."""
+def _counters(_kind: Kind, table: Table) -> dict[str, NDArray[np.float64]]:
+    return {name: values for name, values in table.columns.items() if name in _COUNTERS}
+
+
+def _spark_columns(kind: Kind, table: Table) -> dict[str, NDArray[np.float64]]:
+    """Of queues, which are many, the backlog alone, at half the size: a sparkline is 20 pixels high."""
+    if kind is Kind.QUEUE:
+        ready = table.columns.get("ready")
+        return {} if ready is None else {"ready": ready.astype(np.float32)}
+    return {name: values for name, values in table.columns.items() if name in _SPARK_COLUMNS}
+
+
+def _narrow(
+    frame: Frame, columns: Callable[[Kind, Table], dict[str, NDArray[np.float64]]], before: deque[Frame]
+) -> Frame:
+    """Keep some columns of a frame; slots are shared with the frame before where they are the same ones."""
+    last = before[-1].tables if before else {}
     tables = {}
     for kind, table in frame.tables.items():
-        columns = {name: values.astype(np.float64) for name, values in table.columns.items() if name in _SPARK_COLUMNS}
-        if kind is Kind.QUEUE:
-            columns = {name: values for name, values in columns.items() if name == "ready"}
-        tables[kind] = Table(table.slots, columns)
+        known = last.get(kind)
+        slots = known.slots if known is not None and np.array_equal(known.slots, table.slots) else table.slots
+        tables[kind] = Table(slots, columns(kind, table))
     return Frame(frame.at_ms, tables, frame.complete)
 
 

@@ -68,13 +68,16 @@ def url_of(need: Need) -> str:
     return reverse("pages:broker", args=[need.broker_id])
 
 
-# The queue page's filters for queues with a backlog and without a consumer.
-LONELY = {"backlog": "1", "no_consumers": "1"}
+# The question for queues that have a backlog and no consumer, dead-letter queues and streams aside.
+LONELY = {"state": "no_consumer"}
 
 
-def queues_url(broker_id: int, **filters: str) -> str:
-    """Return the address of a broker's queues; names stand in the query, where any byte may."""
-    address = f"{reverse('pages:broker', args=[broker_id])}/queues"
+def queues_url(broker_id: int | None = None, **filters: str) -> str:
+    """Return the address of a broker's queues, or of all brokers'; names stand in the query, where any byte may.
+
+    `filters` are fields of dashboard.queries.queues_params.Params.
+    """
+    address = reverse("pages:queues") if broker_id is None else reverse("pages:broker_queues", args=[broker_id])
     return f"{address}?{urlencode(filters)}" if filters else address
 
 
