@@ -15,7 +15,7 @@ from typing import Any
 
 from dashboard.accounts.rights import Rights
 from dashboard.live.refused import Refused
-from dashboard.live.topics import broker, collector, fleet
+from dashboard.live.topics import broker, collector, fleet, queue
 from dashboard.live.topics.params import Params, broker_id, named_brokers
 from dashboard.queries.cells import View
 
@@ -34,4 +34,5 @@ TOPICS: dict[str, Topic] = {
     "fleet": Topic(fleet.view),
     "broker": Topic(broker.view),
     "collector": Topic(collector.view),
+    "queue": Topic(queue.view),
 }

@@ -1,0 +1,136 @@
+"""Series for charts, read once and then grown: a chart that follows the present reads only what is new.
+
+Reading an hour of a broker with 10,000 queues opens 720 snapshots and takes 0.3 s [measured]; growing what is held by
+one tick opens a dozen. What is held is keyed by what was asked, so that everybody who looks at the same chart
+shares it. Rights are not asked here: whoever calls has decided which slots a person may see.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+
+from brokers.series.metrics import Kind
+from brokers.series.read import Series, read
+from dashboard.charts.window import Window
+
+# Charts held in memory: 720 points × 7 metrics are 45 kB.
+_HELD = 128
+# Ranges up to so many points are read while the page waits; longer ones come by a request of their own.
+AT_ONCE = 180
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What a chart is of: one object, or the sum over several of one kind."""
+
+    broker_id: int
+    kind: Kind
+    slots: tuple[int, ...]
+    metrics: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What was read from `start_ms` on."""
+
+    start_ms: int
+    series: Series
+
+
+_Key = tuple[Subject, int]
+_held: OrderedDict[_Key, _Held] = OrderedDict()
+_lock = threading.Lock()
+
+
+def series_of(subject: Subject, window: Window) -> Series:
+    """Return the series of a window, from memory as far as it is there."""
+    if not window.follows:
+        return _read(subject, window, window.start_ms)
+    key = (subject, window.step_ms)
+    held = _get(key)
+    if held is not None and _reaches(held, window):
+        found = _grown(held.series, subject, window)
+    else:
+        found = _read(subject, window, window.start_ms)
+    _put(key, _Held(window.start_ms, found))
+    return found
+
+
+def at_once(subject: Subject, window: Window) -> bool:
+    """Tell whether the window is cheap enough to be read while a page waits."""
+    if (window.end_ms - window.start_ms) <= AT_ONCE * max(window.step_ms, 5_000):
+        return True
+    held = _get((subject, window.step_ms)) if window.follows else None
+    return held is not None and _reaches(held, window)
+
+
+def since(series: Series, start_ms: int) -> Series:
+    """Return the part of a series from a moment on."""
+    first = int(np.searchsorted(series.times_ms, start_ms))
+    if first == 0:
+        return series
+    return Series(
+        series.times_ms[first:], {name: values[first:] for name, values in series.values.items()}, series.step_ms
+    )
+
+
+def joined(older: Series, newer: Series) -> Series:
+    """Return one series of two that have the same metrics; where they overlap the newer one holds."""
+    if not len(newer.times_ms):
+        return older
+    keep = int(np.searchsorted(older.times_ms, newer.times_ms[0]))
+    return Series(
+        np.concatenate((older.times_ms[:keep], newer.times_ms)),
+        {name: np.concatenate((values[:keep], newer.values[name])) for name, values in older.values.items()},
+        newer.step_ms,
+    )
+
+
+def forget() -> None:
+    """Drop everything that is held."""
+    with _lock:
+        _held.clear()
+
+
+def _grown(held: Series, subject: Subject, window: Window) -> Series:
+    # The last step may have been read before it was over: it is read again.
+    again = int(held.times_ms[-1]) // window.step_ms * window.step_ms
+    return joined(since(held, window.start_ms), _read(subject, window, max(again, window.start_ms)))
+
+
+def _reaches(held: _Held, window: Window) -> bool:
+    """Tell whether what is held begins where the window does or before, and ends inside it."""
+    times = held.series.times_ms
+    return bool(held.start_ms <= window.start_ms and len(times) and times[-1] >= window.start_ms)
+
+
+def _read(subject: Subject, window: Window, start_ms: int) -> Series:
+    # One step more than the end, for the clocks of two processes may differ by a moment.
+    return read(
+        subject.broker_id,
+        subject.kind,
+        subject.slots,
+        subject.metrics,
+        start_ms,
+        window.end_ms + 1_000,
+        step_ms=window.step_ms,
+    )
+
+
+def _get(key: _Key) -> _Held | None:
+    with _lock:
+        if key in _held:
+            _held.move_to_end(key)
+        return _held.get(key)
+
+
+def _put(key: _Key, held: _Held) -> None:
+    with _lock:
+        _held[key] = held
+        _held.move_to_end(key)
+        while len(_held) > _HELD:
+            _held.popitem(last=False)

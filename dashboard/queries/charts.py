@@ -1,0 +1,152 @@
+"""The charts of a page: which figures, of what, over which time, with their first points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import msgspec
+
+from brokers.series.metrics import Kind
+from brokers.series.read import history_starts_ms
+from dashboard.charts.figures import Figure, metrics_of
+from dashboard.charts.points import by_figure
+from dashboard.charts.window import DEFAULT_RANGE, RANGES, Window, window_of
+from dashboard.queries.cells import ChartPoints
+from dashboard.queries.chart_series import Subject, at_once, series_of
+
+
+@dataclass(frozen=True, slots=True)
+class RangeLink:
+    """One range to choose: a link, so that it works without a script and is what a copied address says."""
+
+    name: str
+    word: str
+    url: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChartCard:
+    """One chart as its template draws it; `points` None: they come by `points_url`."""
+
+    figure: Figure
+    label: str
+    points: ChartPoints | None
+    window: Window
+    points_url: str
+    zone: str
+    cadence_ms: int
+
+    @property
+    def description(self) -> dict[str, object]:
+        """What charts.js needs to know, as JSON."""
+        return {
+            "figure": {
+                "key": self.figure.key,
+                "title": self.figure.title,
+                "axis": self.figure.axis.value,
+                "floor": self.figure.floor,
+                "traces": [msgspec.structs.asdict(trace) for trace in self.figure.traces],
+            },
+            "window": {
+                "start": self.window.start_ms,
+                "end": self.window.end_ms,
+                "step": self.window.step_ms,
+                "range": self.window.range,
+            },
+            "points": None if self.points is None else {"times": self.points.times, "values": self.points.values},
+            "cadence": self.cadence_ms,
+            "zone": self.zone,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Charts:
+    """All charts of a page, by the key of their figure, and the control of their time."""
+
+    cards: Mapping[str, ChartCard]
+    window: Window
+    ranges: tuple[RangeLink, ...]
+    follow_url: str
+    points_url: str
+
+    def __getitem__(self, key: str) -> ChartCard:
+        return self.cards[key]
+
+
+def charts(
+    subject: Subject,
+    figures: tuple[Figure, ...],
+    asked: Mapping[str, str],
+    *,
+    page_url: str,
+    points_url: str,
+    of: str,
+    now_ms: int,
+    zone: str = "UTC",
+    cadence_ms: int = 5_000,
+) -> Charts:
+    """Return a page's charts over the time that its address asks for.
+
+    `page_url` and `points_url` are the addresses of the page and of its points without a window; `of` names what the
+    charts are of.
+    Points that take long to read are left out: the browser asks for them when the page stands.
+    """
+    window = window_of(asked, now_ms, history_starts_ms(subject.broker_id))
+    found = by_figure(series_of(subject, window), figures) if at_once(subject, window) else {}
+    cards = {
+        figure.key: ChartCard(
+            figure=figure,
+            label=f"{figure.title} of {of}, {figure.says}",
+            points=found.get(figure.key),
+            window=window,
+            points_url=points_url,
+            zone=zone,
+            cadence_ms=cadence_ms,
+        )
+        for figure in figures
+    }
+    return Charts(
+        cards=cards,
+        window=window,
+        ranges=tuple(
+            RangeLink(name, word, with_query(page_url, {"range": name}), name == window.range)
+            for name, (word, _) in RANGES.items()
+        ),
+        follow_url=with_query(page_url, {"range": window.range or DEFAULT_RANGE}),
+        points_url=points_url,
+    )
+
+
+def asked_points(
+    subject: Subject, figures: tuple[Figure, ...], asked: Mapping[str, str], now_ms: int
+) -> dict[str, object]:
+    """Return the points of a window as the endpoints of points answer them."""
+    window = window_of(asked, now_ms, history_starts_ms(subject.broker_id))
+    found = by_figure(series_of(subject, window), figures)
+    return {
+        "window": {"start": window.start_ms, "end": window.end_ms, "step": window.step_ms, "range": window.range},
+        "charts": {key: {"times": points.times, "values": points.values} for key, points in found.items()},
+    }
+
+
+def live_points(
+    subject: Subject, figures: tuple[Figure, ...], asked: Mapping[str, str], now_ms: int
+) -> dict[str, ChartPoints]:
+    """Return the points of a subscription: of the whole window where it follows the present, none where it is fixed."""
+    if not asked.get("range"):
+        return {}
+    window = window_of({"range": asked["range"]}, now_ms, history_starts_ms(subject.broker_id))
+    return by_figure(series_of(subject, window), figures)
+
+
+def subject_of(broker_id: int, kind: Kind, slots: tuple[int, ...], figures: tuple[Figure, ...]) -> Subject:
+    """Return what figures are read of, all their metrics at once."""
+    return Subject(broker_id, kind, slots, metrics_of(figures))
+
+
+def with_query(url: str, more: Mapping[str, str]) -> str:
+    """Return an address with parameters added to those it has."""
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(more)}"

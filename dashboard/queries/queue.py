@@ -1,0 +1,224 @@
+"""One queue: how it stands and from what that is known, its figures, its definition, its charts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import numpy as np
+from django.urls import reverse
+
+from brokers.rabbitmq.errors import grant_command
+from brokers.registry.details import QueueDetail
+from brokers.registry.models import BrokerObject
+from brokers.series.metrics import RATES, Kind
+from dashboard import formats
+from dashboard.accounts.rights import Rights
+from dashboard.charts.figures import metrics_of, queue_figures
+from dashboard.charts.window import Window
+from dashboard.queries import queue_cells, queue_state
+from dashboard.queries.attention_shown import queue_url
+from dashboard.queries.broker_cells import age, why_unknown
+from dashboard.queries.broker_facts import BrokerFacts, facts_of
+from dashboard.queries.cells import Cell, Cells, ChartPoints, View
+from dashboard.queries.chart_series import Subject, series_of
+from dashboard.queries.charts import Charts, charts, live_points
+from dashboard.queries.queue_definition import Row, Setting, rows, settings
+from dashboard.queries.queue_state import Around, Standing
+from dashboard.queries.queues_table import detail_of
+
+_GONE = "The queue is not there any more."
+_CLOSED = "The watching user may not look into this vhost."
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A queue that the person may see: what the registry knows of it, and the broker as they see it."""
+
+    facts: BrokerFacts
+    vhost: str
+    name: str
+    slot: int
+    detail: QueueDetail
+    first_seen_ms: int
+    # When it was last there; None while it is.
+    gone_ms: int | None
+    # The watching user has no permission row in its vhost.
+    closed: bool
+
+    @property
+    def key(self) -> str:
+        """What the keys of its cells begin with."""
+        return f"q.{self.facts.id}.{self.slot}"
+
+    @property
+    def subject(self) -> Subject:
+        """What its charts are read of."""
+        return Subject(self.facts.id, Kind.QUEUE, (self.slot,), metrics_of(queue_figures()))
+
+    @property
+    def stale(self) -> bool:
+        """Its broker gives no figures of now."""
+        return not self.facts.fresh
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePage:
+    """All that the page shows; times in the viewer's zone."""
+
+    queue: Known
+    standing: Standing
+    at: dt.datetime | None
+    since: dt.datetime | None
+    command: str
+    definition: tuple[Row, ...]
+    settings: tuple[Setting, ...]
+    cells: Cells
+
+    @property
+    def facts(self) -> BrokerFacts:
+        """The queue's broker."""
+        return self.queue.facts
+
+    @property
+    def key(self) -> str:
+        """What the keys of its cells begin with."""
+        return self.queue.key
+
+    def view(self, points: dict[str, ChartPoints]) -> View:
+        """Return what a live subscription gets."""
+        return View(cells=self.cells, charts=points, at_ms=self.facts.at_ms or 0)
+
+
+def find_queue(rights: Rights, broker_id: int, vhost: str, name: str, now_ms: int) -> Known | None:
+    """Return a queue that is there or once was, None where the person may not see it or it never was.
+
+    The same is asked of the database whether it is hidden or not there, so that neither answer nor time tells.
+    """
+    found = facts_of(rights, now_ms, [broker_id])
+    rows_found = {
+        (row.kind, row.name): row
+        for row in BrokerObject.objects.filter(broker_id=broker_id, kind=Kind.QUEUE.value, vhost=vhost, name=name)
+    }
+    row = rows_found.get((Kind.QUEUE.value, name))
+    if not found or row is None or not rights.sees_vhost(broker_id, vhost):
+        return None
+    [facts] = found
+    closed = any(one.name == vhost and one.readable is False for one in facts.vhosts)
+    return Known(
+        facts, vhost, name, row.slot, detail_of(bytes(row.detail)), row.first_seen_ms, _gone_ms(facts, row), closed
+    )
+
+
+def _gone_ms(facts: BrokerFacts, row: BrokerObject) -> int | None:
+    if row.gone_ms is not None:
+        return row.gone_ms
+    shown = facts.shown
+    if shown is None or not shown.complete or shown.table(Kind.QUEUE).row(row.slot) is not None:
+        return None
+    # A complete snapshot without it: it went since definitions were last read.
+    last = [frame.at_ms for frame in shown.spark_frames if row.slot in frame.table(Kind.QUEUE).slots]
+    return max(last, default=row.first_seen_ms)
+
+
+def queue_page(known: Known, zone: dt.tzinfo, now_ms: int) -> QueuePage:
+    """Make the page of a queue."""
+    facts = known.facts
+    gone = known.gone_ms is not None
+    anchor = facts.at_ms if facts.at_ms and not facts.fresh else now_ms
+    hour = series_of(
+        Subject(facts.id, Kind.QUEUE, (known.slot,), queue_cells.STRIP_METRICS),
+        _window(anchor, queue_cells.STRIP_MS, queue_cells.STRIP_STEP_MS),
+    )
+    lately = series_of(
+        Subject(facts.id, Kind.QUEUE, (known.slot,), queue_state.EVIDENCE_METRICS),
+        _window(anchor, queue_state.EVIDENCE_MS, 5_000),
+    )
+    around = Around(
+        broker=facts.name,
+        stale=known.stale,
+        stale_since=formats.clock(facts.failing_since_ms, zone) if facts.failing_since_ms else "",
+        figures_of=formats.clock(facts.at_ms, zone) if facts.at_ms else "",
+        gone_at=formats.clock(known.gone_ms, zone) if known.gone_ms else "",
+        closed=known.closed,
+    )
+    times = lately.times_ms[~np.isnan(lately.values["ready"])]
+    begun = formats.clock(int(times[0]), zone) if len(times) else ""
+    standing = queue_state.standing(known.detail, around, queue_state.seen(lately), begun)
+    at = f"at {formats.clock(facts.at_ms, zone)}" if known.stale and facts.at_ms else ""
+    why = _why(known)
+    figures = queue_cells.figures(known.key, _now(known), hour, why, at="" if gone else at, zone=zone)
+    reason = " ".join(part for part in (facts.reason_sentence, facts.remedy) if part)
+    cells: Cells = {
+        **figures,
+        f"{known.key}.state": Cell(text=standing.word, state=standing.icon),
+        "page.says": Cell(text=standing.sentence),
+        "page.evidence": Cell(text=standing.evidence, hidden=not standing.evidence),
+        "page.age": age(facts),
+        "page.reason": Cell(text=reason or "It does not answer."),
+    }
+    undefined = _CLOSED if known.closed else "The broker has not told the queue’s definition yet."
+    return QueuePage(
+        queue=known,
+        standing=standing,
+        at=_moment(facts.at_ms, zone),
+        since=_moment(facts.failing_since_ms, zone),
+        command=grant_command(known.vhost, facts.username) if known.closed and facts.whole else "",
+        definition=rows(known.detail, whole=facts.whole, why=undefined),
+        settings=settings(known.detail, facts.version.split(" ")[0]),
+        cells=cells,
+    )
+
+
+def queue_charts(known: Known, asked: Mapping[str, str], now_ms: int, zone: str) -> Charts:
+    """Return the charts of a queue's page."""
+    address = {"vhost": known.vhost, "name": known.name}
+    points = f"{reverse('pages:queue_points', args=[known.facts.id])}?{urlencode(address)}"
+    return charts(
+        known.subject,
+        queue_figures(),
+        asked,
+        page_url=queue_url(known.facts.id, known.vhost, known.name),
+        points_url=points,
+        of=known.name,
+        now_ms=now_ms,
+        zone=zone,
+        cadence_ms=int(known.facts.cadence_s * 1000),
+    )
+
+
+def queue_live(known: Known, asked: Mapping[str, str], now_ms: int) -> dict[str, ChartPoints]:
+    """Return the points of a queue's charts for a subscription."""
+    return live_points(known.subject, queue_figures(), asked, now_ms)
+
+
+def _window(end_ms: int, span_ms: int, step_ms: int) -> Window:
+    # A range of its own name, so that what was read is kept and grown.
+    return Window((end_ms - span_ms) // step_ms * step_ms, end_ms, step_ms, "strip")
+
+
+def _now(known: Known) -> dict[str, float]:
+    shown = known.facts.shown
+    if shown is None or known.gone_ms is not None:
+        return dict.fromkeys(queue_cells.STRIP_METRICS, math.nan)
+    table = shown.table(Kind.QUEUE)
+    return {metric: table.value(known.slot, metric) for metric in queue_cells.STRIP_METRICS}
+
+
+def _why(known: Known) -> dict[str, str]:
+    """Say of each metric why it would be unknown."""
+    if known.gone_ms is not None:
+        return dict.fromkeys(queue_cells.STRIP_METRICS, _GONE)
+    usual = _CLOSED if known.closed else why_unknown(known.facts)
+    told = known.facts.unknown if known.facts.fresh else {}
+    return {
+        metric: told.get(f"{Kind.QUEUE.value}.{RATES.get(metric, metric)}", usual)
+        for metric in queue_cells.STRIP_METRICS
+    }
+
+
+def _moment(at_ms: int | None, zone: dt.tzinfo) -> dt.datetime | None:
+    return dt.datetime.fromtimestamp(at_ms / 1000, zone) if at_ms else None

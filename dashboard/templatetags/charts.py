@@ -1,0 +1,53 @@
+"""Tags `chart` and `chart_ranges`: a chart's card, and the control of the time that a page's charts show.
+
+The card holds what the chart is (a description and its first points, as JSON data), a legend, and the last figures as a
+table for who does not see the drawing. static/js/charts.js draws into it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import template
+
+from dashboard import formats
+from dashboard.charts.figures import Axis
+from dashboard.queries.charts import ChartCard, Charts
+
+register = template.Library()
+
+
+@register.inclusion_tag("charts/card.html")
+def chart(shown: Charts, key: str, *, controls: bool = False) -> dict[str, Any]:
+    """Draw the card of one chart; `controls`: with the control of the page's time in its head."""
+    card = shown[key]
+    return {
+        "charts": shown,
+        "card": card,
+        "figure": card.figure,
+        "controls": controls,
+        "data_id": f"chart-{card.figure.key}",
+        "latest": _latest(card),
+        "step": _step(card.window.step_ms),
+    }
+
+
+@register.inclusion_tag("charts/ranges.html")
+def chart_ranges(shown: Charts) -> dict[str, Any]:
+    """Draw the control of the time that a page's charts show."""
+    return {"charts": shown}
+
+
+def _latest(card: ChartCard) -> list[tuple[str, str, str]]:
+    """Return each trace's metric, name and last known figure in the window."""
+    shape = formats.count if card.figure.axis is Axis.STOCK else formats.rate
+    found = []
+    for trace in card.figure.traces:
+        values = card.points.values.get(trace.metric, []) if card.points else []
+        last = next((value for value in reversed(values) if value is not None), None)
+        found.append((trace.metric, trace.name, "unknown" if last is None else shape(last)))
+    return found
+
+
+def _step(step_ms: int) -> str:
+    return formats.duration(step_ms / 1000)

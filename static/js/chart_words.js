@@ -1,0 +1,61 @@
+// Numbers, spans and times as charts show them; dashboard/formats.py is the law.
+
+const whole = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+const tenth = new Intl.NumberFormat("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+
+export function count(value) {
+  if (Math.abs(value) < 1e7) return whole.format(value);
+  const millions = value / 1e6;
+  return `${millions < 99.95 ? tenth.format(millions) : whole.format(millions)} M`;
+}
+
+export function rate(value) {
+  if (value === 0) return "0";
+  if (value < 0.01) return "<0.01";
+  if (value < 0.095) return value.toFixed(2);
+  return value < 99.95 ? tenth.format(value) : whole.format(value);
+}
+
+export const formatter = (axis) => (axis === "flow" ? (value) => `${rate(value)} /s` : count);
+
+export function duration(seconds) {
+  const all = Math.max(0, Math.floor(seconds));
+  if (all < 60) return `${all} s`;
+  if (all < 3600) return all % 60 ? `${Math.floor(all / 60)} min ${all % 60} s` : `${all / 60} min`;
+  if (all < 172800) {
+    const minutes = Math.floor((all % 3600) / 60);
+    return all < 36000 && minutes ? `${Math.floor(all / 3600)} h ${String(minutes).padStart(2, "0")} min` : `${Math.floor(all / 3600)} h`;
+  }
+  return `${Math.floor(all / 86400)} d`;
+}
+
+// Text that plotly shows must not be read as its pseudo-HTML (<b>, <a href>, <br>, entities).
+export const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+
+const offsets = new Map();
+const shapes = new Map();
+
+// How far a zone's clock is ahead of UTC at a moment, in ms; the same within a quarter of an hour.
+export function ahead(zone, at) {
+  const key = `${zone} ${Math.floor(at / 900_000)}`;
+  if (!offsets.has(key)) {
+    if (offsets.size > 5000) offsets.clear();
+    offsets.set(key, measured(zone, Math.floor(at / 900_000) * 900_000));
+  }
+  return offsets.get(key);
+}
+
+function measured(zone, at) {
+  if (!shapes.has(zone)) {
+    const options = { hourCycle: "h23", year: "numeric", month: "numeric", day: "numeric", hour: "numeric", minute: "numeric", second: "numeric" };
+    let shape;
+    try {
+      shape = new Intl.DateTimeFormat("en-US", { ...options, timeZone: zone });
+    } catch {
+      shape = new Intl.DateTimeFormat("en-US", { ...options, timeZone: "UTC" });
+    }
+    shapes.set(zone, shape);
+  }
+  const part = Object.fromEntries(shapes.get(zone).formatToParts(at).map(({ type, value }) => [type, Number(value)]));
+  return Date.UTC(part.year, part.month - 1, part.day, part.hour, part.minute, part.second) - at;
+}

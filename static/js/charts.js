@@ -1,0 +1,263 @@
+// Draws the page's charts with plotly.js: what dashboard/charts describes, in the colours of the present theme.
+//
+// Every chart of a page shows the same window of time. It follows the present, or it is fixed: by a drag, which reads the
+// window again at a finer step. A double click, or Follow, returns. The address always says what is shown.
+
+import { figureOf } from "./chart_figure.js";
+import { duration, formatter } from "./chart_words.js";
+
+const Plotly = globalThis.Plotly;
+const charts = new Map();
+const view = { window: null, held: null, asked: 0 };
+
+function begin() {
+  const holder = document.createElement("span");
+  // Plotly writes a style sheet of its own unless this element is there; its rules stand in plots.css.
+  holder.id = "plotly.js-style-global";
+  holder.className = "no-inline-styles";
+  holder.hidden = true;
+  document.body.append(holder);
+  for (const element of document.querySelectorAll("[data-chart]")) add(element);
+  if (!charts.size) return;
+  view.held = view.window;
+  watch();
+  if ([...charts.values()].some((chart) => chart.points === null)) fetchPoints(view.window);
+}
+
+function add(element) {
+  const told = JSON.parse(document.getElementById(element.dataset.chartData).textContent);
+  const chart = {
+    element, figure: told.figure, zone: told.zone, cadence: told.cadence,
+    points: told.points, live: told.window.range ? told.points : null, due: false, drawn: false, dragging: false,
+  };
+  view.window ??= told.window;
+  charts.set(told.figure.key, chart);
+  element.addEventListener("warren:chart", (event) => take(chart, event.detail));
+  element.addEventListener("pointerdown", () => { chart.dragging = true; });
+  new ResizeObserver(() => draw(chart)).observe(element);
+  if (chart.points) draw(chart);
+}
+
+function watch() {
+  const again = () => charts.forEach(draw);
+  new MutationObserver(again).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+  addEventListener("pointerup", letGo);
+  addEventListener("pointercancel", letGo);
+  addEventListener("popstate", fromAddress);
+  document.addEventListener("visibilitychange", () => { if (!document.hidden) again(); });
+  for (const button of document.querySelectorAll("[data-chart-follow]")) {
+    button.addEventListener("click", () => (view.window.range ? fix(span(view.window)) : follow()));
+  }
+}
+
+function letGo() {
+  for (const chart of charts.values()) {
+    if (!chart.dragging) continue;
+    chart.dragging = false;
+    if (chart.late) draw(chart);
+  }
+}
+
+// Live points: `full` is the whole window, else only what is newer than what came before.
+function take(chart, { points, full }) {
+  if (!points) return;
+  const step = view.held.step;
+  chart.live = full || !chart.live ? points : joined(chart.live, points, step);
+  const newest = chart.live.times.at(-1);
+  if (newest !== undefined && view.held.range) moveTo(newest);
+  if (view.window.range) {
+    chart.points = trimmed(chart.live, view.window.start);
+    chart.live = chart.points;
+    draw(chart);
+  }
+}
+
+function moveTo(newest) {
+  const held = view.held;
+  const end = Math.max(held.end, newest);
+  const start = held.range === "all" ? held.start : end - (held.end - held.start);
+  const followed = view.window === held;
+  view.held = { ...held, start, end };
+  if (followed) view.window = view.held;
+}
+
+export function joined(older, newer, step) {
+  if (!newer.times.length) return older;
+  // A step is shown by its last point: one that came again, or came later in the same step, takes its place.
+  const first = Math.floor(newer.times[0] / step);
+  let keep = older.times.length;
+  while (keep > 0 && (older.times[keep - 1] >= newer.times[0] || Math.floor(older.times[keep - 1] / step) === first)) keep -= 1;
+  const values = {};
+  for (const metric of Object.keys(newer.values)) {
+    values[metric] = [...(older.values[metric] ?? []).slice(0, keep), ...newer.values[metric]];
+  }
+  return { times: [...older.times.slice(0, keep), ...newer.times], values };
+}
+
+export function trimmed(points, start) {
+  const first = points.times.findIndex((time) => time >= start);
+  if (first <= 1) return points;
+  const values = {};
+  // One point before the start stays, so that the line comes in from the edge.
+  for (const [metric, column] of Object.entries(points.values)) values[metric] = column.slice(first - 1);
+  return { times: points.times.slice(first - 1), values };
+}
+
+const span = (range) => ({ start: Math.round(range.start), end: Math.round(range.end) });
+
+function fix({ start, end }, { push = true } = {}) {
+  const window_ = { start, end, step: view.window.step, range: "" };
+  view.window = window_;
+  if (push) address({ from: String(start), to: String(end) });
+  controls();
+  charts.forEach(draw);
+  fetchPoints(window_);
+}
+
+function follow({ push = true } = {}) {
+  if (!view.held.range) {
+    // The page was opened at a fixed window and is subscribed to nothing that moves.
+    location.assign(document.querySelector("[data-chart-time]").dataset.followUrl);
+    return;
+  }
+  view.window = view.held;
+  view.asked += 1;
+  if (push) address({ range: view.held.range });
+  controls();
+  for (const chart of charts.values()) {
+    if (chart.live) chart.points = trimmed(chart.live, view.window.start);
+    draw(chart);
+  }
+  if ([...charts.values()].some((chart) => !chart.live)) fetchPoints(view.window);
+}
+
+function address(params) {
+  const url = new URL(location.href);
+  for (const name of ["range", "from", "to"]) url.searchParams.delete(name);
+  for (const [name, value] of Object.entries(params)) url.searchParams.set(name, value);
+  if (url.href !== location.href) history.pushState({ warrenChart: true }, "", url);
+}
+
+function fromAddress() {
+  const params = new URL(location.href).searchParams;
+  if (params.has("from")) fix({ start: Number(params.get("from")), end: Number(params.get("to")) }, { push: false });
+  else if (view.held.range) follow({ push: false });
+  else location.reload();
+}
+
+function controls() {
+  const { range, step, start, end } = view.window;
+  for (const link of document.querySelectorAll("[data-chart-range]")) {
+    if (link.dataset.chartRange === range) link.setAttribute("aria-current", "true");
+    else link.removeAttribute("aria-current");
+  }
+  for (const button of document.querySelectorAll("[data-chart-follow]")) button.setAttribute("aria-pressed", String(Boolean(range)));
+  for (const element of document.querySelectorAll("[data-chart-step]")) {
+    element.textContent = `${range ? "" : `${duration((end - start) / 1000)}, fixed, `}one point each ${duration(step / 1000)}`;
+  }
+}
+
+// Reads every chart's points of a window: one request for all that share an address.
+async function fetchPoints(window_) {
+  const number = (view.asked += 1);
+  const urls = new Set([...charts.values()].map((chart) => chart.element.dataset.pointsUrl));
+  const query = window_.range ? { range: window_.range } : { from: window_.start, to: window_.end };
+  await Promise.all([...urls].map(async (text) => {
+    const url = new URL(text, location.href);
+    for (const [name, value] of Object.entries(query)) url.searchParams.set(name, value);
+    try {
+      const answer = await fetch(url, { headers: { Accept: "application/json" }, credentials: "same-origin" });
+      if (!answer.ok) throw new Error(`${answer.status}`);
+      const told = await answer.json();
+      if (number === view.asked) receive(told, window_);
+    } catch {
+      if (number === view.asked) say("The points of this window could not be read. Choose a range to try again.");
+    }
+  }));
+}
+
+function receive(told, window_) {
+  say("");
+  const now = { ...view.window, step: told.window.step };
+  if (window_.range && view.window.range) {
+    if (view.window === view.held) view.held = now;
+  }
+  view.window = now;
+  for (const [key, points] of Object.entries(told.charts)) {
+    const chart = charts.get(key);
+    if (!chart) continue;
+    // Live points may have come while these were under way.
+    chart.points = window_.range && chart.live ? joined(points, tail(chart.live, points), told.window.step) : points;
+    if (window_.range) chart.live = chart.points;
+    draw(chart);
+  }
+  controls();
+}
+
+function tail(live, points) {
+  const last = points.times.at(-1) ?? 0;
+  const first = live.times.findIndex((time) => time > last);
+  if (first < 0) return { times: [], values: {} };
+  return {
+    times: live.times.slice(first),
+    values: Object.fromEntries(Object.entries(live.values).map(([metric, column]) => [metric, column.slice(first)])),
+  };
+}
+
+function say(sentence) {
+  for (const element of document.querySelectorAll("[data-chart-say]")) {
+    element.textContent = sentence;
+    element.hidden = !sentence;
+  }
+}
+
+// At most one drawing of a chart an animation frame, and none under a drag.
+function draw(chart) {
+  if (chart.dragging) {
+    chart.late = true;
+    return;
+  }
+  chart.late = false;
+  if (chart.due || !chart.points || document.hidden) return;
+  chart.due = true;
+  requestAnimationFrame(() => {
+    chart.due = false;
+    if (chart.element.clientWidth) react(chart);
+  });
+}
+
+function react(chart) {
+  const { data, layout } = figureOf(chart, view.window);
+  delete chart.element.dataset.state;
+  Plotly.react(chart.element, data, layout, { displayModeBar: false, doubleClick: false, showTips: false, responsive: false });
+  last(chart);
+  if (chart.drawn) return;
+  chart.drawn = true;
+  chart.element.on("plotly_relayout", (change) => zoomed(chart, change));
+  chart.element.on("plotly_doubleclick", () => { if (!view.window.range) follow(); });
+}
+
+function zoomed(chart, change) {
+  const from = change["xaxis.range[0]"] ?? change["xaxis.range"]?.[0];
+  const to = change["xaxis.range[1]"] ?? change["xaxis.range"]?.[1];
+  if (from === undefined || to === undefined) return;
+  chart.dragging = false;
+  const back = chart.fromAxis;
+  const start = Math.round(back(from));
+  const end = Math.round(back(to));
+  if (Number.isFinite(start) && Number.isFinite(end) && end > start) fix({ start, end: Math.max(end, start + 10_000) });
+}
+
+function last(chart) {
+  const shape = formatter(chart.figure.axis);
+  const table = document.querySelector(`[data-chart-table="${chart.figure.key}"]`);
+  for (const cell of table.querySelectorAll("[data-chart-last]")) {
+    const column = chart.points.values[cell.dataset.chartLast] ?? [];
+    const value = column.findLast((one) => one !== null);
+    const text = value === undefined ? "unknown" : shape(value);
+    if (cell.textContent !== text) cell.textContent = text;
+  }
+}
+
+if (Plotly) begin();
