@@ -80,8 +80,10 @@ class Misbehaving:
 
 
 @contextmanager
-def misbehaving(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) -> Iterator[Misbehaving]:
-    """Serve on a free port until the block ends."""
+def misbehaving(
+    behaviour: Behaviour, *, tls: ssl.SSLContext | None = None, hears: bytes = b"\r\n\r\n"
+) -> Iterator[Misbehaving]:
+    """Serve on a free port until the block ends; a request is over when `hears` came (empty: at its first bytes)."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.settimeout(0.05)
     port = listener.getsockname()[1]
@@ -92,7 +94,7 @@ def misbehaving(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) -> I
         while not server.closing.is_set():
             with suppress(TimeoutError):
                 sock, _ = listener.accept()
-                thread = threading.Thread(target=_serve, args=(server, sock, behaviour, tls), daemon=True)
+                thread = threading.Thread(target=_serve, args=(server, sock, behaviour, tls, hears), daemon=True)
                 threads.append(thread)
                 thread.start()
 
@@ -108,7 +110,9 @@ def misbehaving(behaviour: Behaviour, *, tls: ssl.SSLContext | None = None) -> I
             thread.join(10)
 
 
-def _serve(server: Misbehaving, sock: socket.socket, behaviour: Behaviour, tls: ssl.SSLContext | None) -> None:
+def _serve(
+    server: Misbehaving, sock: socket.socket, behaviour: Behaviour, tls: ssl.SSLContext | None, hears: bytes
+) -> None:
     sock.settimeout(5)
     with sock:
         try:
@@ -116,7 +120,7 @@ def _serve(server: Misbehaving, sock: socket.socket, behaviour: Behaviour, tls: 
         except OSError:
             return  # the client did not like what it saw
         with secure:
-            head = _head(secure)
+            head = _head(secure, hears)
             if head is None:
                 return
             request = Request(head.split(" ", 2)[1] if head.count(" ") > 1 else "", head)
@@ -125,9 +129,9 @@ def _serve(server: Misbehaving, sock: socket.socket, behaviour: Behaviour, tls: 
             behaviour(Talk(server, secure), request)
 
 
-def _head(sock: socket.socket) -> str | None:
+def _head(sock: socket.socket, hears: bytes) -> str | None:
     data = b""
-    while b"\r\n\r\n" not in data:
+    while not data or hears not in data:
         try:
             more = sock.recv(65536)
         except OSError:
