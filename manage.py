@@ -5,6 +5,7 @@ import os
 import sys
 
 from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
 
@@ -14,7 +15,10 @@ def main() -> None:
     if sys.argv[1:2] == ["make_key"]:
         # A broken key list must not keep anybody from making a new key, nor must asking for one make a key file.
         os.environ["WARREN_SECRET_KEYS"] = Fernet.generate_key().decode()
-    execute_from_command_line(sys.argv)
+    try:
+        execute_from_command_line(sys.argv)
+    except ImproperlyConfigured as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

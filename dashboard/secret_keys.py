@@ -20,9 +20,15 @@ def load_keys(environment: str | None, path: Path) -> list[str]:
 
     `environment` is the value of WARREN_SECRET_KEYS (keys separated by spaces or commas); where it is empty the
     file at `path` holds one key a line, and is made with mode 0600 when it is missing. Raises
-    ImproperlyConfigured with a sentence when a key is malformed.
+    ImproperlyConfigured with a sentence when a key is malformed, or the file can't be read or made.
     """
-    text = environment or _read_or_create(path)
+    try:
+        text = environment or _read_or_create(path)
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"Warren cannot use its data folder {path.parent}: {error.strerror}. Set WARREN_DATA_DIR to a folder that "
+            "it may write to."
+        ) from error
     keys = text.replace(",", " ").split()
     source = "WARREN_SECRET_KEYS" if environment else str(path)
     for number, key in enumerate(keys, start=1):

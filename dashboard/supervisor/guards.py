@@ -1,4 +1,4 @@
-"""What must hold before anything is started: nobody else runs on the data folder, and the port is free."""
+"""What must hold before anything is started: the data folder is ours alone and can be written, and the port is free."""
 
 from __future__ import annotations
 
@@ -6,7 +6,17 @@ import fcntl
 import json
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from django.conf import settings
+from django.db import DatabaseError
+
+_REMEDY = (
+    "Look whether the disk is full and who may write there; WARREN_DATA_DIR names another folder, and "
+    "WARREN_DATABASE_URL another database."
+)
 
 
 class CannotStartError(Exception):
@@ -45,6 +55,29 @@ def check_port(host: str, port: int) -> None:
             f"Warren cannot listen on {host}:{port}: {why}. Set WARREN_PORT (and WARREN_HOST) to an address that is "
             f"free, for example WARREN_PORT={_next(port)}."
         ) from error
+
+
+@contextmanager
+def writable() -> Iterator[None]:
+    """Turn what the database or the data folder refuses within into CannotStartError."""
+    try:
+        yield
+    except DatabaseError as error:
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        raise CannotStartError(f"Warren cannot use {_database()}: {told[0]}.\n{_REMEDY}") from error
+    except OSError as error:
+        why = f"{error.strerror or error} ({error.filename})" if error.filename else str(error.strerror or error)
+        raise CannotStartError(
+            f"Warren cannot use its data folder {settings.WARREN_DATA_DIR}: {why}.\n{_REMEDY}"
+        ) from error
+
+
+def _database() -> str:
+    """Name the database without its password."""
+    found = settings.DATABASES["default"]
+    if found["ENGINE"].endswith("sqlite3"):
+        return f"its database file {found['NAME']}"
+    return f"the database {found['NAME']} on {found.get('HOST') or 'this machine'} (WARREN_DATABASE_URL)"
 
 
 def _where(data_dir: Path) -> str:

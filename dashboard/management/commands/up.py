@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand
 from django.db import connections
 
 from dashboard.supervisor import preparation
-from dashboard.supervisor.guards import CannotStartError, check_port, lock_folder
+from dashboard.supervisor.guards import CannotStartError, check_port, lock_folder, writable
 from dashboard.supervisor.plan import Child, Plan, hand_over
 
 
@@ -25,12 +25,20 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **_options: Any) -> None:
         """Prepare, then become the supervisor. Ends with 1 and a sentence where Warren cannot start."""
         try:
-            lock_folder(settings.WARREN_DATA_DIR)
-            check_port(settings.WARREN_HOST, settings.WARREN_PORT)
-            self.prepare()
+            with writable():
+                lock_folder(settings.WARREN_DATA_DIR)
+                check_port(settings.WARREN_HOST, settings.WARREN_PORT)
+                self.prepare()
+                welcome = self._fill()
         except CannotStartError as error:
             self.stderr.write(str(error))
             sys.exit(1)
+        connections.close_all()
+        self.stdout.flush()
+        self._become_supervisor(welcome)
+
+    def _fill(self) -> list[str]:
+        """Bring tables, files and accounts up to date; return what to say about signing in."""
         preparation.drop_old_messages()
         if preparation.migrate():
             self.stdout.write("The tables are up to date.")
@@ -38,10 +46,7 @@ class Command(BaseCommand):
         made = preparation.make_first_admin()
         for line in preparation.register_brokers(self.addresses()):
             self.stdout.write(line)
-        welcome = self.sign_in(made)
-        connections.close_all()
-        self.stdout.flush()
-        self._become_supervisor(welcome)
+        return self.sign_in(made)
 
     def prepare(self) -> None:
         """Get ready what is needed beside the dashboard. Raises CannotStartError."""
