@@ -10,8 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import numpy as np
-
 from brokers.registry.details import QueueDetail
 from brokers.series.metrics import RATES
 from dashboard.queries import broker_cells as cell
@@ -160,7 +158,7 @@ _ALL = (
         "state",
         "State",
         "The worst comes first",
-        lambda rows: ranks(rows).astype(np.float64),
+        ranks,
         _state,
         css="m0",
         falls=True,

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dashboard.queries.queues_table import Flags, Rows
+from dashboard.queries.queues_table import Flags, Floats, Rows
 
 
 class State(StrEnum):
@@ -54,8 +53,12 @@ _DOWN_WORDS = frozenset({"down", "crashed", "stopped", "terminated", "noproc", "
 _FLOWS = ("publish_rate", "deliver_rate", "ack_rate")
 
 
-def ranks(rows: Rows) -> NDArray[np.int8]:
-    """Return each row's state as its rank, the worst highest."""
+def ranks(rows: Rows) -> Floats:
+    """Return each row's state as its rank, the worst highest; worked out once."""
+    return rows.kept("state", _ranks)
+
+
+def _ranks(rows: Rows) -> Floats:
     ready, unacked, consumers = rows.figure("ready"), rows.figure("unacked"), rows.figure("consumers")
     word = rows.text("word")
     letters = rows.flag("dead") | rows.flag("named")
@@ -65,7 +68,7 @@ def ranks(rows: Rows) -> NDArray[np.int8]:
         empty = (ready == 0) & (unacked == 0)
         lonely = waiting & (consumers == 0) & ~letters & ~stream
     # The later a line stands, the more it counts.
-    found = np.full(len(rows), _RANKS[State.RUNNING], dtype=np.int8)
+    found = np.full(len(rows), _RANKS[State.RUNNING], dtype=np.float64)
     found[(empty & _still(rows)) | (word.where("idle".__eq__) & ~waiting)] = _RANKS[State.IDLE]
     found[np.isnan(ready)] = _RANKS[State.UNKNOWN]
     found[letters & waiting] = _RANKS[State.HOLDING]

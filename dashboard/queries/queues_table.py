@@ -237,6 +237,12 @@ class Rows:
                 )
         return self._figures[name]
 
+    def kept(self, name: str, make: Callable[[Rows], Floats]) -> Floats:
+        """Return a column that is worked out from others, made once; `name` must not be a figure's."""
+        if name not in self._figures:
+            self._figures[name] = make(self)
+        return self._figures[name]
+
     def text(self, name: str) -> Coded:
         """Return a column of texts: one of TEXTS, or `broker`."""
         if name not in self._texts:
