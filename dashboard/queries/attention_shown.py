@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from django.urls import reverse
 
 from dashboard.queries.attention import Need
+from dashboard.queries.cells import Cell, Cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,21 @@ class ShownNeed:
     url: str
     since: dt.datetime | None
     since_text: str
+
+    @property
+    def why_key(self) -> str:
+        """The key of the cell that says `why`: its figures are of now."""
+        return f"page.need.{self.key}.why"
+
+
+def why_cells(found: Iterable[ShownNeed]) -> Cells:
+    """Return the cells of the reasons; the rest of a need changes seldom, and the page is drawn anew then."""
+    return {need.why_key: Cell(text=need.why) for need in found}
+
+
+def unchanging(found: Iterable[ShownNeed]) -> tuple[ShownNeed, ...]:
+    """Return needs without what their cells say: what the shape of a view is made of."""
+    return tuple(replace(need, why="") for need in found)
 
 
 def shown(found: Iterable[Need], zone: dt.tzinfo, now_ms: int) -> tuple[ShownNeed, ...]:

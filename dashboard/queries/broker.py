@@ -13,12 +13,12 @@ from dashboard import formats
 from dashboard.accounts.rights import Rights
 from dashboard.queries import broker_cells as cell
 from dashboard.queries.attention import Need, needs
-from dashboard.queries.attention_shown import ShownNeed, queues_url, shown
+from dashboard.queries.attention_shown import ShownNeed, queues_url, shown, unchanging, why_cells
 from dashboard.queries.broker_analysis import VhostFacts
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
 from dashboard.queries.broker_nodes import Finding, health, node_cells
 from dashboard.queries.broker_polled import Polled, polled
-from dashboard.queries.cells import Cell, Cells, View
+from dashboard.queries.cells import Cell, Cells, View, shape_of
 from dashboard.queries.fleet import balance, churn, state_cell
 from dashboard.queries.happened import Day, happened
 
@@ -67,13 +67,35 @@ class BrokerPage:
         return f"b.{self.facts.id}"
 
     @property
+    def params(self) -> dict[str, int]:
+        """The parameters of the page's live subscription."""
+        return {"broker": self.facts.id}
+
+    @property
     def poll_key(self) -> str:
         """What the keys of the cells about polling begin with."""
         return f"b.{self.facts.id}.poll"
 
     def view(self) -> View:
         """Return what a live subscription gets."""
-        return View(cells=self.cells, order=[row.key for row in self.vhosts], at_ms=self.facts.at_ms or 0)
+        how = self.polled
+        shape = shape_of(
+            self.facts.name,
+            self.facts.whole,
+            self.facts.condition,
+            bool(self.facts.at_ms),
+            (self.at, self.since) if self.stale else None,
+            unchanging(self.needs),
+            self.nodes,
+            # Their order is the view's.
+            sorted(self.vhosts, key=lambda row: row.key),
+            self.more_vhosts,
+            self.health,
+            self.days,
+            (how.plan, how.missing, how.definitions_error) if how else None,
+        )
+        order = [row.key for row in self.vhosts]
+        return View(cells=self.cells, order=order, at_ms=self.facts.at_ms or 0, shape=shape)
 
 
 def broker_page(rights: Rights, broker_id: int, zone: dt.tzinfo, now_ms: int) -> BrokerPage | None:
@@ -94,12 +116,14 @@ def assemble(facts: BrokerFacts, days: tuple[Day, ...], how: Polled | None, zone
         cells.update(_vhost_cells(facts, row))
     if how is not None:
         cells.update(how.cells)
+    listed = shown(need, zone, now_ms)
+    cells.update(why_cells(listed))
     return BrokerPage(
         facts=facts,
         at=_moment(facts.at_ms, zone),
         since=_moment(facts.failing_since_ms, zone),
         stale=facts.condition in {Condition.UNREACHABLE, Condition.LATE, Condition.PAUSED},
-        needs=shown(need, zone, now_ms),
+        needs=listed,
         nodes=tuple(NodeRow(f"n.{facts.id}.{node.slot}", node.name, node.rabbitmq_version) for node in facts.nodes),
         vhosts=tuple(_vhost_row(facts, row) for row in rows[:VHOSTS_SHOWN]),
         more_vhosts=max(0, len(rows) - VHOSTS_SHOWN),
@@ -145,6 +169,7 @@ def _head(facts: BrokerFacts, need: Sequence[Need]) -> Cells:
         f"b.{facts.id}.age": cell.age(facts),
         "page.summary": Cell(text=summary(facts)),
         "page.balance": Cell(text=_flow_sentence(facts)),
+        "page.checked": Cell(text=formats.clock(facts.at_ms)),
     }
     reason = facts.reason() or "It does not answer."
     cells["page.reason"] = Cell(text=reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from brokers.collect.measures import CallMeasure, health_of
+from brokers.collect.measures import health_of
 from brokers.collect.models import PollState
 from dashboard import formats
 from dashboard.queries.cells import Cell, Cells
@@ -15,12 +15,11 @@ DEAR = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of the last poll."""
+    """One call of the last poll. What it took is in cells: `KEY.time`, `KEY.size`."""
 
+    key: str
     what: str
     node: str
-    time: str
-    size: str
     error: str
 
 
@@ -85,9 +84,12 @@ def polled(poll: PollState, now_ms: int) -> Polled:
         f"{key}.time": Cell(text=formats.seconds(tick.broker_s)),
         f"{key}.definitions": Cell(since_ms=poll.definitions_ms or None, text="" if poll.definitions_ms else "never"),
     }
+    for at, call in enumerate(tick.calls):
+        cells[f"{key}.call.{at}.time"] = Cell(text=formats.seconds(call.seconds))
+        cells[f"{key}.call.{at}.size"] = Cell(text=_sizes(call.bytes, call.wire_bytes))
     return Polled(
         plan=tick.plan,
-        calls=tuple(_call(call) for call in tick.calls),
+        calls=tuple(Call(f"{key}.call.{at}", call.what, call.node, call.error) for at, call in enumerate(tick.calls)),
         missing=missing(health.unknown),
         definitions_error=health.definitions_error,
         cells=cells,
@@ -100,10 +102,6 @@ def missing(unknown: dict[str, str]) -> tuple[Missing, ...]:
     for name, reason in unknown.items():
         by_reason.setdefault(reason, []).append(name.replace("_", " ").replace(".", ": ", 1))
     return tuple(Missing(", ".join(sorted(names)), reason) for reason, names in by_reason.items())
-
-
-def _call(call: CallMeasure) -> Call:
-    return Call(call.what, call.node, formats.seconds(call.seconds), _sizes(call.bytes, call.wire_bytes), call.error)
 
 
 def _sizes(body: int, wire: int) -> str:

@@ -109,8 +109,8 @@ def _reaches(held: _Held, window: Window) -> bool:
 
 
 def _read(subject: Subject, window: Window, start_ms: int) -> Series:
-    # One step more than the end, for the clocks of two processes may differ by a moment.
-    return read(
+    # A second more than the end, for the clocks of two processes may differ by a moment.
+    found = read(
         subject.broker_id,
         subject.kind,
         subject.slots,
@@ -119,6 +119,15 @@ def _read(subject: Subject, window: Window, start_ms: int) -> Series:
         window.end_ms + 1_000,
         step_ms=window.step_ms,
     )
+    return on_grid(found, window.step_ms) if window.follows else found
+
+
+def on_grid(series: Series, step_ms: int) -> Series:
+    """Return a series whose times are the beginnings of their steps.
+
+    The last step goes on while it is shown: so its point keeps its place and changes its value.
+    """
+    return Series(series.times_ms // step_ms * step_ms, series.values, series.step_ms)
 
 
 def _get(key: _Key) -> _Held | None:

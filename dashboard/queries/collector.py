@@ -11,7 +11,7 @@ from brokers.registry.models import Broker
 from dashboard import formats
 from dashboard.accounts.rights import Rights
 from dashboard.queries.broker_polled import Polled, polled
-from dashboard.queries.cells import Cell, Cells, View
+from dashboard.queries.cells import Cell, Cells, View, shape_of
 
 STATES = {
     Condition.NEW: ("First poll", "unknown"),
@@ -60,7 +60,15 @@ class Collector:
 
     def view(self) -> View:
         """Return what a live subscription gets."""
-        return View(cells=self.cells, order=[one.key for one in self.brokers], at_ms=self.at_ms)
+        shape = shape_of(
+            self.hidden,
+            [
+                (one.key, one.name, one.reason, how and (how.plan, how.calls, how.missing, how.definitions_error))
+                for one in self.brokers
+                for how in [one.polled]
+            ],
+        )
+        return View(cells=self.cells, order=[one.key for one in self.brokers], at_ms=self.at_ms, shape=shape)
 
 
 def collector(rights: Rights, now_ms: int) -> Collector:

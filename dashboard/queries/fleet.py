@@ -15,9 +15,9 @@ from dashboard import formats
 from dashboard.accounts.rights import Rights
 from dashboard.queries import broker_cells as cell
 from dashboard.queries.attention import Need, Severity, headline, needs, worst_first
-from dashboard.queries.attention_shown import ShownNeed, shown
+from dashboard.queries.attention_shown import ShownNeed, shown, unchanging, why_cells
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
-from dashboard.queries.cells import Cell, Cells, View
+from dashboard.queries.cells import Cell, Cells, View, shape_of
 from dashboard.queries.happened import Day, happened
 
 MINUTE_MS = 60_000
@@ -56,7 +56,8 @@ class Fleet:
 
     def view(self) -> View:
         """Return what a live subscription gets."""
-        return View(cells=self.cells, order=[row.key for row in self.rows], at_ms=self.at_ms)
+        shape = shape_of(self.rows, unchanging(self.needs), self.more_needs, self.days, self.timeline, self.connections)
+        return View(cells=self.cells, order=[row.key for row in self.rows], at_ms=self.at_ms, shape=shape)
 
 
 def fleet(rights: Rights, zone: dt.tzinfo, now_ms: int) -> Fleet:
@@ -78,9 +79,11 @@ def assemble(all_facts: Sequence[BrokerFacts], rights: Rights, zone: dt.tzinfo, 
     cells["page.headline"] = Cell(text=headline(found))
     cells["page.summary"] = Cell(text=summary(all_facts))
     cells["page.answered"] = Cell(text=answered(all_facts))
+    listed = shown(found[:NEEDS_SHOWN], zone, now_ms)
+    cells.update(why_cells(listed))
     return Fleet(
         rows=tuple(rows),
-        needs=shown(found[:NEEDS_SHOWN], zone, now_ms),
+        needs=listed,
         more_needs=max(0, len(found) - NEEDS_SHOWN),
         days=days,
         timeline=any(facts.whole for facts in all_facts),

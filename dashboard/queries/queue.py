@@ -135,7 +135,7 @@ def queue_page(known: Known, zone: dt.tzinfo, now_ms: int) -> QueuePage:
     )
     lately = series_of(
         Subject(facts.id, Kind.QUEUE, (known.slot,), queue_state.EVIDENCE_METRICS),
-        _window(anchor, queue_state.EVIDENCE_MS, 5_000),
+        _window(anchor, queue_state.EVIDENCE_MS, 1_000),
     )
     around = Around(
         broker=facts.name,

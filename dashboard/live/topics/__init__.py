@@ -15,7 +15,7 @@ from typing import Any
 
 from dashboard.accounts.rights import Rights
 from dashboard.live.refused import Refused
-from dashboard.live.topics import broker, collector, fleet, queue
+from dashboard.live.topics import broker, collector, fleet, queue, queues
 from dashboard.live.topics.params import Params, broker_id, named_brokers
 from dashboard.queries.cells import View
 
@@ -35,4 +35,5 @@ TOPICS: dict[str, Topic] = {
     "broker": Topic(broker.view),
     "collector": Topic(collector.view),
     "queue": Topic(queue.view),
+    "queues": Topic(queues.view),
 }
