@@ -124,7 +124,9 @@ def test_it_signs_in_with_a_client_certificate(tmp_path: Path) -> None:
 def test_it_says_that_a_client_certificate_is_wanted(tmp_path: Path) -> None:
     error, step = tried(tmp_path, GOOD, clients_of=AUTHORITY)
     assert error is not None
-    assert error.kind is ErrorKind.TLS_CLIENT_CERTIFICATE
+    # The call may find the connection closed before it reads why; the check listens first.
+    assert error.kind in {ErrorKind.TLS_CLIENT_CERTIFICATE, ErrorKind.RESET}
+    assert "client certificate" in error.remedy
     assert step.verdict is Verdict.CRITICAL
     assert "asks for a client certificate" in step.remedy
     stranger = make_pair("warren", signed_by=OTHER)
@@ -132,7 +134,7 @@ def test_it_says_that_a_client_certificate_is_wanted(tmp_path: Path) -> None:
         tmp_path, GOOD, clients_of=AUTHORITY, client_cert_pem=stranger.cert_pem, client_key_pem=stranger.key_pem
     )
     assert error is not None
-    assert error.kind is ErrorKind.TLS_CLIENT_CERTIFICATE
+    assert error.kind in {ErrorKind.TLS_CLIENT_CERTIFICATE, ErrorKind.RESET}
     assert "does not accept the client certificate" in step.sentence
 
 
