@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 from django import template
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -117,7 +116,7 @@ def _figure(key: str, cell: Cell, classes: str) -> SafeString:
     else:
         inner = _text(cell)
         if cell.since_ms is not None:
-            tip = tip or full_time(cell.since_ms)
+            tip = tip or formats.full_time(cell.since_ms)
         if cell.state:
             icon, tone = _state(cell)
             shown += ["st", f"st--{tone}"]
@@ -197,9 +196,3 @@ def _spark(key: str, cell: Cell, classes: str) -> SafeString:
         first,
         spark.dot,
     )
-
-
-def full_time(at_ms: int) -> str:
-    """Return `2026-11-23 03:08:44 +01:00` in the viewer's zone: what an age shows on hover and focus."""
-    text = f"{dt.datetime.fromtimestamp(at_ms / 1000, timezone.get_current_timezone()):%Y-%m-%d %H:%M:%S %z}"
-    return f"{text[:-2]}:{text[-2:]}"
