@@ -1,3 +1,250 @@
-from ninja import Router
+"""`/brokers/{id}/queues`: the queues of a broker as a list, and one queue by its vhost and name."""
+
+from __future__ import annotations
+
+import math
+import time
+from enum import StrEnum
+from typing import Any
+
+from django.http import Http404, HttpRequest
+from ninja import Query, Router, Schema
+from pydantic import Field
+
+from brokers.registry.slots import KnownObject
+from brokers.series.metrics import RATES, Kind, readable_names
+from dashboard.accounts.rights import Rights
+from dashboard.api.auth import rights
+from dashboard.api.problems import ProblemError
+from dashboard.api.shapes import (
+    Figures,
+    Moment,
+    Page,
+    PageQuery,
+    Text,
+    Unknown,
+    cut,
+    figures,
+    moment,
+    next_page,
+    reasons,
+    refuse_unknown,
+)
+from dashboard.api.undecoded import decoded
+from dashboard.queries.broker_facts import BrokerFacts, facts_of
+from dashboard.queries.queues import rows_of
+from dashboard.queries.queues_params import Params
+from dashboard.queries.queues_select import select
+from dashboard.queries.queues_states import State, ranks, state_at
+from dashboard.queries.queues_table import Rows, detail_of
 
 router = Router(tags=["queues"])
+FIGURES = ("ready", "unacked", "total", "consumers", "publish_rate", "deliver_rate", "ack_rate", "redeliver_rate")
+# What ends a sentence about an expression on a page, where the list is then shown unfiltered.
+_ON_A_PAGE = " The list is not filtered by name."
+_NAMES_LONGEST = 500
+
+
+class Order(StrEnum):
+    """Which way a list is ordered; what is unknown stands last both ways."""
+
+    ASCENDING = "asc"
+    DESCENDING = "desc"
+
+
+class Sort(StrEnum):
+    """What a list is ordered by: a field of its items or one of their figures. Equal ones follow by name."""
+
+    NAME = "name"
+    VHOST = "vhost"
+    TYPE = "type"
+    STATE = "state"
+    POLICY = "policy"
+    READY = "ready"
+    UNACKED = "unacked"
+    TOTAL = "total"
+    CONSUMERS = "consumers"
+    PUBLISH_RATE = "publish_rate"
+    DELIVER_RATE = "deliver_rate"
+    ACK_RATE = "ack_rate"
+    REDELIVER_RATE = "redeliver_rate"
+
+
+class QueuesQuery(PageQuery):
+    """Which queues, in what order."""
+
+    vhost: Text = Field("", description="The whole name of a vhost.")
+    name: Text = Field("", max_length=_NAMES_LONGEST, description="Part of a queue's name, whatever its case.")
+    regex: bool = Field(False, description="Take `name` for a regular expression (RE2, without case).")
+    type: Text = Field("", description="classic, quorum, stream or another type that the broker names.")
+    state: State | None = Field(None, description="As it stands in the items.")
+    has_backlog: bool = Field(False, description="Only queues with messages ready.")
+    no_consumers: bool = Field(False, description="Only queues that nobody consumes.")
+    dlq: bool = Field(False, description="Only dead-letter queues, by topology or by name.")
+    sort: Sort = Sort.NAME
+    order: Order = Order.ASCENDING
+
+
+class QueueItem(Schema):
+    """A queue in a list."""
+
+    broker_id: int
+    vhost: str
+    name: str
+    state: State
+    type: str | None = Field(description="Null is unknown, as with all that follows of the definition.")
+    durable: bool | None
+    auto_delete: bool | None
+    exclusive: bool | None
+    policy: str | None
+    is_dlq: bool = Field(description="Letters of other queues are routed here, as the topology says.")
+    named_like_dlq: bool = Field(description="It is named like a dead-letter queue.")
+    at: Moment = Field(description="The moment of the figures; in state `stale` they are the last there were.")
+    figures: Figures
+    unknown: Unknown
+
+
+class QueueFull(QueueItem):
+    """A queue with its definition and its counters."""
+
+    operator_policy: str | None
+    arguments: dict[str, Any]
+    effective_policy: dict[str, Any] = Field(description="What the policies that apply set together.")
+    dead_letters_of: list[str] = Field(description="Queues whose letters are routed here.")
+    node: str | None = Field(description="The node that leads it; null also for who does not see the whole broker.")
+    members: list[str] | None = Field(description="Nodes that hold it; null for who does not see the whole broker.")
+    online: list[str] | None
+    first_seen: Moment | None
+    broker_state: str | None = Field(description="The broker's own word for the queue's state.")
+
+
+@router.get(
+    "/brokers/{int:broker_id}/queues",
+    response=Page[QueueItem],
+    operation_id="list_queues",
+    summary="List queues",
+)
+def list_queues(request: HttpRequest, broker_id: int, query: Query[QueuesQuery]) -> dict[str, Any]:
+    """The queues of a broker that you may see, filtered and in order. All filters must match."""
+    refuse_unknown(request, QueuesQuery)
+    person = rights(request)
+    facts = _facts(person, broker_id)
+    rows = rows_of(person, [facts])
+    found = select(rows, _params(query))
+    if found.name_error:
+        raise ProblemError(422, errors={"name": found.name_error.removesuffix(_ON_A_PAGE)})
+    ordered = found.ordered.tolist()
+    worst = ranks(rows)
+    return {
+        "items": [QueueItem(**_item(facts, rows, row, state_at(int(worst[row])))) for row in cut(ordered, query)],
+        "total": len(ordered),
+        "page": query.page,
+        "page_size": query.page_size,
+        "next": next_page(request, query, len(ordered)),
+    }
+
+
+@router.get(
+    "/brokers/{int:broker_id}/queues/{vhost}/{name}",
+    response=QueueFull,
+    operation_id="get_queue",
+    summary="Get a queue",
+)
+def get_queue(request: HttpRequest, broker_id: int, vhost: str, name: str) -> QueueFull:
+    """One queue by its vhost and name, both percent-encoded: the queue `a/b` of the vhost `/` is `%2F/a%2Fb`."""
+    refuse_unknown(request)
+    person = rights(request)
+    facts = _facts(person, broker_id)
+    rows = rows_of(person, [facts])
+    row = _row(rows, decoded(vhost), decoded(name))
+    if row is None:
+        raise Http404(f"{facts.name} has no such queue now, or none that you may see.")
+    known = _known(rows, row)
+    detail = detail_of(known.detail)
+    told = _item(facts, rows, row, state_at(int(ranks(rows)[row])), (*FIGURES, *_counters()))
+    return QueueFull(
+        **told,
+        operator_policy=detail.operator_policy,
+        arguments=detail.arguments,
+        effective_policy=detail.effective_policy,
+        dead_letters_of=list(detail.dead_letters_of),
+        node=detail.node if facts.whole else None,
+        members=list(detail.members) if facts.whole else None,
+        online=list(detail.online) if facts.whole else None,
+        first_seen=moment(known.first_seen_ms or None),
+        broker_state=detail.state,
+    )
+
+
+def _facts(person: Rights, broker_id: int) -> BrokerFacts:
+    found = facts_of(person, time.time_ns() // 1_000_000, [broker_id])
+    if not found:
+        raise Http404("There is no such broker, or none that you may see.")
+    return found[0]
+
+
+def _params(query: QueuesQuery) -> Params:
+    """Return the question as the pages' own list of queues takes it."""
+    key = query.sort.value.removesuffix("_rate")
+    return Params(
+        name=query.name,
+        regex=query.regex,
+        vhost=query.vhost,
+        type=query.type,
+        state=query.state.value if query.state else "",
+        backlog=query.has_backlog,
+        no_consumers=query.no_consumers,
+        dlq=query.dlq,
+        sort=f"-{key}" if query.order is Order.DESCENDING else key,
+    )
+
+
+def _row(rows: Rows, vhost: str, name: str) -> int | None:
+    """Return the row of a queue, None where the person sees no such queue."""
+    matching = rows.text("name").where(name.__eq__) & rows.text("vhost").where(vhost.__eq__)
+    found = matching.nonzero()[0]
+    return int(found[0]) if len(found) else None
+
+
+def _known(rows: Rows, row: int) -> KnownObject:
+    part = rows.parts[int(rows.part[row])]
+    return part.table.objects[int(rows.local[row])]
+
+
+def _counters() -> tuple[str, ...]:
+    return tuple(counter for counter in readable_names(Kind.QUEUE) if counter in RATES.values())
+
+
+def _item(facts: BrokerFacts, rows: Rows, row: int, state: State, names: tuple[str, ...] = FIGURES) -> dict[str, Any]:
+    part = rows.parts[int(rows.part[row])]
+    known = _known(rows, row)
+    detail = detail_of(known.detail)
+    values = {name: float(rows.figure(name)[row]) for name in names if name == "total" or name in part.table.columns}
+    found = figures(values, names)
+    why = _why_total(values, found, part.unknown)
+    return {
+        "broker_id": facts.id,
+        "vhost": known.vhost,
+        "name": known.name,
+        "state": state,
+        "type": detail.type,
+        "durable": detail.durable,
+        "auto_delete": detail.auto_delete,
+        "exclusive": detail.exclusive,
+        "policy": detail.policy,
+        "is_dlq": bool(detail.dead_letters_of),
+        "named_like_dlq": detail.named_like_dlq,
+        "at": moment(facts.at_ms) or "",
+        "figures": found,
+        "unknown": reasons(found, Kind.QUEUE, why, part.why, RATES),
+    }
+
+
+def _why_total(values: dict[str, float], found: dict[str, float | None], told: dict[str, str]) -> dict[str, str]:
+    """Say of the total what is said of the part of it that is unknown."""
+    if found.get("total") is None:
+        for name in ("ready", "unacked"):
+            sentence = told.get(f"queue.{name}")
+            if sentence and math.isnan(values.get(name, math.nan)):
+                return {**told, "queue.total": sentence}
+    return told

@@ -102,7 +102,7 @@ def fill(broker: Broker, *, spans_s: tuple[int, ...] = (20, 10, 0)) -> None:
             {
                 Kind.VHOST: [
                     Seen("", "blue", {"queues": 2, "ready": 7, "unacked": 1, "consumers": 1, "published": count}),
-                    Seen("", "green", {"queues": 1, "ready": 1000, "unacked": 0, "published": 10 * count}),
+                    Seen("", "green", {"queues": 1, "ready": 7777, "unacked": 0, "published": 10 * count}),
                 ],
                 Kind.NODE: [
                     Seen(
@@ -123,9 +123,9 @@ def fill(broker: Broker, *, spans_s: tuple[int, ...] = (20, 10, 0)) -> None:
                         consumers=0,
                         detail=details.QueueDetail(type="quorum", durable=True, dead_letters_of=("orders",)),
                     ),
-                    seen_queue("green", "bulk", ready=1000, unacked=0, consumers=0, published=10 * count),
+                    seen_queue("green", "bulk", ready=7777, unacked=0, consumers=0, published=10 * count),
                 ],
             },
-            whole={"ready": 1007, "unacked": 1, "queues": 3, "connections": 4, "published": 11 * count},
+            whole={"ready": 7784, "unacked": 1, "queues": 3, "connections": 4, "published": 11 * count},
             at_ms=at_ms,
         )

@@ -35,7 +35,7 @@ def test_it_lists_brokers_with_state_figures_and_reasons(admin: Api, shop: Broke
     assert found["state"]["condition"] == "live"
     assert found["version"] == "4.0.5"
     assert found["polled_at"].endswith("Z")
-    assert found["figures"]["ready"] == 1007
+    assert found["figures"]["ready"] == 7784
     assert found["figures"]["publish_rate"] == pytest.approx(110, rel=0.01)
     assert found["figures"]["channels"] is None
     assert found["unknown"]["channels"].startswith("shop does not tell it")
@@ -63,7 +63,7 @@ def test_it_shows_one_broker_with_nodes_vhosts_and_settings(admin: Api, shop: Br
     assert [node["name"] for node in told["nodes"]] == ["rabbit@one"]
     assert told["nodes"][0]["figures"]["memory_used"] == 5e8
     assert told["nodes"][0]["figures"]["disk_free"] is None
-    assert {vhost["name"]: vhost["figures"]["ready"] for vhost in told["vhosts"]} == {"blue": 7, "green": 1000}
+    assert {vhost["name"]: vhost["figures"]["ready"] for vhost in told["vhosts"]} == {"blue": 7, "green": 7777}
     assert told["settings"]["has_password"] is True
     assert told["settings"]["username"] == "watch"
     assert "stored-secret" not in json.dumps(told)
