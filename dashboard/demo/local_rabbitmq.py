@@ -239,6 +239,7 @@ def _die_with_parent() -> None:
 
 
 def _configuration(broker: LocalBroker) -> str:
+    # The log of quorum queues takes half a gigabyte unless it is told not to, and the node's own log any size.
     return f"""\
 listeners.tcp.1 = 127.0.0.1:{broker.amqp_port}
 management.tcp.ip = 127.0.0.1
@@ -248,6 +249,9 @@ prometheus.tcp.port = {broker.prometheus_port}
 default_user = {broker.username}
 default_pass = {broker.password}
 disk_free_limit.absolute = 50MB
+raft.wal_max_size_bytes = 16000000
+log.file.rotation.size = 5000000
+log.file.rotation.count = 2
 """
 
 
