@@ -105,7 +105,7 @@ def _talking(causes: list[BaseException], address: str, url: str, seconds: float
             f"{address} closed the connection without an answer.",
             "Check that the port is the management API's (15672 unless it was changed; 5672 is AMQP's)"
             # With TLS 1.3 a server that misses a client certificate may hang up before its alert is read.
-            + f", and whether it wants {'https://' if url.startswith('http://') else 'a client certificate'}.",
+            f", and whether it wants {'https://' if url.startswith('http://') else 'a client certificate'}.",
         )
     if any(isinstance(one, HTTPException) for one in causes):
         return AnswerError(

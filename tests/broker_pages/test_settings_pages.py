@@ -1,4 +1,4 @@
-"""Adding, editing, testing, pausing and removing brokers in the browser: rights, audit, and secrets that stay inside."""
+"""Adding, editing, testing, pausing and removing brokers: rights, audit, and secrets that stay inside."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def admin() -> Client:
 
 
 @pytest.fixture
-def broker() -> Broker:
+def shop() -> Broker:
     return make_broker("shop", management_url="http://127.0.0.1:9", password=SECRET)
 
 
 def test_it_adds_a_broker_and_writes_it_into_the_trail(admin: Client) -> None:
     assert admin.get("/settings/brokers/add").status_code == 200
     answer = admin.post("/settings/brokers/add", FORM)
-    broker = Broker.objects.get(name="shop")
-    assert answer.headers["Location"] == f"/brokers/{broker.pk}"
-    assert unseal(broker).password == "typed-secret-1b7a"
+    shop = Broker.objects.get(name="shop")
+    assert answer.headers["Location"] == f"/brokers/{shop.pk}"
+    assert unseal(shop).password == "typed-secret-1b7a"
     entry = AuditEntry.objects.get(action="broker.add")
     assert (entry.outcome, entry.subject) == ("done", "shop")
     assert "typed-secret" not in f"{entry.intent}{entry.sentence}"
@@ -61,35 +61,35 @@ def test_it_says_what_is_wrong_and_does_not_give_the_password_back(admin: Client
     assert not Broker.objects.exists()
 
 
-def test_it_keeps_the_password_when_the_field_is_left_blank(admin: Client, broker: Broker) -> None:
-    page = admin.get(f"/settings/brokers/{broker.pk}").content.decode()
+def test_it_keeps_the_password_when_the_field_is_left_blank(admin: Client, shop: Broker) -> None:
+    page = admin.get(f"/settings/brokers/{shop.pk}").content.decode()
     assert SECRET not in page
     assert "kept; leave blank to keep it" in page
-    answer = admin.post(f"/settings/brokers/{broker.pk}", {**FORM, "password": "", "cadence_s": "9"})
+    answer = admin.post(f"/settings/brokers/{shop.pk}", {**FORM, "password": "", "cadence_s": "9"})
     assert answer.status_code == 302
-    broker.refresh_from_db()
-    assert (unseal(broker).password, broker.cadence_s) == (SECRET, 9)
+    shop.refresh_from_db()
+    assert (unseal(shop).password, shop.cadence_s) == (SECRET, 9)
     assert AuditEntry.objects.get(action="broker.edit").intent["fields"] == ["cadence_s"]
 
 
 @pytest.mark.parametrize("path", ["", "/test"])
-def test_it_does_not_send_a_stored_password_to_another_host(admin: Client, broker: Broker, path: str) -> None:
+def test_it_does_not_send_a_stored_password_to_another_host(admin: Client, shop: Broker, path: str) -> None:
     form = {**FORM, "management_url": "http://127.0.0.2:9", "password": ""}
-    answer = admin.post(f"/settings/brokers/{broker.pk}{path}", form)
+    answer = admin.post(f"/settings/brokers/{shop.pk}{path}", form)
     assert answer.status_code == 422
     assert "Enter the password again" in answer.content.decode()
-    broker.refresh_from_db()
-    assert broker.management_url == "http://127.0.0.1:9"
+    shop.refresh_from_db()
+    assert shop.management_url == "http://127.0.0.1:9"
     assert not AuditEntry.objects.exists()
 
 
-def test_it_tests_a_connection_step_by_step_with_the_stored_password(admin: Client, broker: Broker) -> None:
+def test_it_tests_a_connection_step_by_step_with_the_stored_password(admin: Client, shop: Broker) -> None:
     form = {**FORM, "password": ""}
-    parts = admin.post(f"/settings/brokers/{broker.pk}/test", form, headers={"HX-Request": "true"}).content.decode()
+    parts = admin.post(f"/settings/brokers/{shop.pk}/test", form, headers={"HX-Request": "true"}).content.decode()
     assert "<html" not in parts
     assert "127.0.0.1:9" in parts
     assert SECRET not in parts
-    whole = admin.post(f"/settings/brokers/{broker.pk}/test", form).content.decode()
+    whole = admin.post(f"/settings/brokers/{shop.pk}/test", form).content.decode()
     assert "<html" in whole
     assert "127.0.0.1:9" in whole
     assert AuditEntry.objects.filter(action="broker.test").count() == 2
@@ -102,37 +102,37 @@ def test_it_tests_a_connection_before_anything_is_saved(admin: Client) -> None:
     assert not Broker.objects.exists()
 
 
-def test_it_pauses_and_resumes(admin: Client, broker: Broker) -> None:
-    admin.post(f"/settings/brokers/{broker.pk}/pause", {"do": "pause"})
-    broker.refresh_from_db()
-    assert broker.paused
+def test_it_pauses_and_resumes(admin: Client, shop: Broker) -> None:
+    admin.post(f"/settings/brokers/{shop.pk}/pause", {"do": "pause"})
+    shop.refresh_from_db()
+    assert shop.paused
     assert "Resume" in admin.get("/settings/brokers").content.decode()
-    admin.post(f"/settings/brokers/{broker.pk}/pause", {"do": "resume"})
-    broker.refresh_from_db()
-    assert not broker.paused
+    admin.post(f"/settings/brokers/{shop.pk}/pause", {"do": "resume"})
+    shop.refresh_from_db()
+    assert not shop.paused
     assert list(AuditEntry.objects.values_list("action", flat=True)) == ["broker.resume", "broker.pause"]
 
 
-def test_it_removes_a_broker_only_when_its_name_is_typed(admin: Client, broker: Broker) -> None:
-    assert "Type" in admin.get(f"/settings/brokers/{broker.pk}/remove").content.decode()
-    assert admin.post(f"/settings/brokers/{broker.pk}/remove", {"name": "Shop"}).status_code == 422
-    assert Broker.objects.filter(pk=broker.pk).exists()
-    assert admin.post(f"/settings/brokers/{broker.pk}/remove", {"name": "shop"}).status_code == 302
-    assert not Broker.objects.filter(pk=broker.pk).exists()
+def test_it_removes_a_broker_only_when_its_name_is_typed(admin: Client, shop: Broker) -> None:
+    assert "Type" in admin.get(f"/settings/brokers/{shop.pk}/remove").content.decode()
+    assert admin.post(f"/settings/brokers/{shop.pk}/remove", {"name": "Shop"}).status_code == 422
+    assert Broker.objects.filter(pk=shop.pk).exists()
+    assert admin.post(f"/settings/brokers/{shop.pk}/remove", {"name": "shop"}).status_code == 302
+    assert not Broker.objects.filter(pk=shop.pk).exists()
 
 
-def test_it_lets_administrators_of_one_broker_edit_that_one_alone(broker: Broker) -> None:
+def test_it_lets_administrators_of_one_broker_edit_that_one_alone(shop: Broker) -> None:
     other = make_broker("other")
-    client = signed_in(make_user("mine", (Role.ADMINISTRATOR, broker)))
+    client = signed_in(make_user("mine", (Role.ADMINISTRATOR, shop)))
     listed = client.get("/settings/brokers").content.decode()
     assert "shop" in listed
     assert "other" not in listed
-    assert client.get(f"/settings/brokers/{broker.pk}").status_code == 200
+    assert client.get(f"/settings/brokers/{shop.pk}").status_code == 200
     assert client.get(f"/settings/brokers/{other.pk}").status_code == 404
     assert client.get("/settings/brokers/add").status_code == 403
     assert client.post("/settings/brokers/test", FORM).status_code == 403
-    assert client.post(f"/settings/brokers/{broker.pk}/remove", {"name": "shop"}).status_code == 403
-    assert Broker.objects.filter(pk=broker.pk).exists()
+    assert client.post(f"/settings/brokers/{shop.pk}/remove", {"name": "shop"}).status_code == 403
+    assert Broker.objects.filter(pk=shop.pk).exists()
 
 
 @pytest.mark.parametrize(
@@ -140,21 +140,21 @@ def test_it_lets_administrators_of_one_broker_edit_that_one_alone(broker: Broker
     [("get", ""), ("post", ""), ("post", "/test"), ("post", "/pause"), ("get", "/remove"), ("post", "/remove")],
 )
 @pytest.mark.parametrize("grant", ["viewer", "operator", "vhosts"])
-def test_it_keeps_everybody_else_out(broker: Broker, method: str, path: str, grant: str) -> None:
+def test_it_keeps_everybody_else_out(shop: Broker, method: str, path: str, grant: str) -> None:
     grants = {
-        "viewer": (Role.VIEWER, broker),
-        "operator": (Role.OPERATOR, broker),
-        "vhosts": (Role.ADMINISTRATOR, broker, "*"),
+        "viewer": (Role.VIEWER, shop),
+        "operator": (Role.OPERATOR, shop),
+        "vhosts": (Role.ADMINISTRATOR, shop, "*"),
     }
     client = signed_in(make_user("v", grants[grant]))
-    assert getattr(client, method)(f"/settings/brokers/{broker.pk}{path}").status_code == 403
+    assert getattr(client, method)(f"/settings/brokers/{shop.pk}{path}").status_code == 403
     assert client.get("/settings/brokers").status_code == 403
 
 
-def test_it_says_when_stored_credentials_cannot_be_opened(admin: Client, broker: Broker) -> None:
-    Broker.objects.filter(pk=broker.pk).update(sealed=b"gAAAAABnonsense")
-    page = admin.get(f"/settings/brokers/{broker.pk}")
+def test_it_says_when_stored_credentials_cannot_be_opened(admin: Client, shop: Broker) -> None:
+    Broker.objects.filter(pk=shop.pk).update(sealed=b"gAAAAABnonsense")
+    page = admin.get(f"/settings/brokers/{shop.pk}")
     assert page.status_code == 200
     assert "key" in page.content.decode()
-    assert admin.post(f"/settings/brokers/{broker.pk}", {**FORM, "password": ""}).status_code == 422
-    assert admin.post(f"/settings/brokers/{broker.pk}", FORM).status_code == 302
+    assert admin.post(f"/settings/brokers/{shop.pk}", {**FORM, "password": ""}).status_code == 422
+    assert admin.post(f"/settings/brokers/{shop.pk}", FORM).status_code == 302

@@ -49,7 +49,7 @@ def make_broker(name: str | None = None, *, management_url: str = "http://127.0.
         **fields,
     )
     # The first poll is far off: nothing polls a synthetic broker by chance.
-    PollState.objects.get_or_create(broker=broker, defaults={"next_due_ms": 2**53})
+    PollState.objects.update_or_create(broker=broker, defaults={"next_due_ms": 2**53})
     return broker
 
 
