@@ -37,8 +37,8 @@ class SeriesQuery(Schema):
     name: Text | None = Field(None, description="With kind node, exchange and queue.")
     metrics: str = Field(
         "",
-        description="Gauges, counters and rates, separated by commas; empty: all gauges and rates of the kind.",
-        examples=["ready,unacked,publish_rate"],
+        description="Gauges, counters and rates, separated by commas (`ready,publish_rate`); empty: all gauges and rates "
+        "of the kind.",
     )
     from_: str = Field(
         "", alias="from", description="RFC 3339 or Unix seconds; an hour before `to` where it is not given."
