@@ -34,8 +34,6 @@ from brokers.series.metrics import Kind
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-# Rows written in one transaction: 500 hold SQLite's write lock for some 20 ms.
-BATCH = 500
 _KINDS = (Kind.NODE, Kind.VHOST, Kind.EXCHANGE, Kind.QUEUE)
 
 
@@ -74,7 +72,7 @@ def _read(broker: Broker, token: str, began_ms: int) -> Outcome:
     directory.refresh()
     found = told(declared, _known(directory))
     _check(broker, token)
-    _give_slots(broker, token, found, directory, began_ms)
+    _give_slots(broker, found, directory, began_ms)
     changed = _store(broker, token, found, directory, began_ms)
     ended_ms = now_ms()
     objects = sum(len(details) for details in found.details.values())
@@ -90,21 +88,20 @@ def _read(broker: Broker, token: str, began_ms: int) -> Outcome:
         broker,
         token,
         definitions_ms=ended_ms,
-        definitions_due_ms=ended_ms + definitions_every_ms(objects),
+        definitions_due_ms=ended_ms + definitions_every_ms(objects, cost.broker_s),
         definitions_error=" ".join(found.said),
         definitions_measures=measures.encode(cost),
     )
 
 
-def _give_slots(broker: Broker, token: str, found: Told, directory: Directory, now: int) -> None:
+def _give_slots(broker: Broker, found: Told, directory: Directory, now: int) -> None:
     """Assign slots to names that were never seen before."""
     fresh = False
     for kind in _KINDS:
         known = directory.by_name.get(kind, {})
         names = [name for name in found.details.get(kind, {}) if name not in known]
-        for batch in _batches(names):
-            _check(broker, token)
-            slots.assign(broker, kind, batch, now)
+        if names:
+            slots.assign(broker, kind, names, now)
             fresh = True
     if fresh:
         directory.refresh()
@@ -161,8 +158,8 @@ def _known(directory: Directory) -> Mapping[Kind, Mapping[ObjectName, KnownObjec
 
 
 def _batches(items: list[T]) -> Iterator[list[T]]:
-    for first in range(0, len(items), BATCH):
-        yield items[first : first + BATCH]
+    for first in range(0, len(items), slots.BATCH):
+        yield items[first : first + slots.BATCH]
 
 
 def _check(broker: Broker, token: str) -> None:

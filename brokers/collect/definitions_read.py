@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 from brokers.collect.clients import Clients
 from brokers.collect.measures import CallMeasure
-from brokers.rabbitmq.errors import BrokerError, ErrorKind, UnauthorisedError, UnreachableError
+from brokers.rabbitmq.errors import BrokerError, ErrorKind, NotFoundError, UnauthorisedError, UnreachableError, quoted
 from brokers.rabbitmq.management import Management, Measure
 from brokers.rabbitmq.structs import Binding, Exchange, Node, Overview, Policy, Queue, Vhost
 
@@ -125,6 +126,14 @@ def _letters_go(found: Declared) -> bool:
     return any(f"x-{key}" in queue.declared for queue in found.queues or ()) or any(key in one.keys for one in policies)
 
 
+def _open(api: Management, vhost: str) -> bool | None:
+    """Tell whether the user may look into a vhost; None where it was deleted since it was listed."""
+    try:
+        return api.looks_into(vhost)
+    except NotFoundError:
+        return None
+
+
 def _closed(found: Declared, asking: _Asking) -> frozenset[str] | None:
     """Return the vhosts that are listed and not open to the user.
 
@@ -137,7 +146,6 @@ def _closed(found: Declared, asking: _Asking) -> frozenset[str] | None:
     silent = sorted(vhost.name for vhost in found.vhosts if vhost.name not in shown)
     closed = set(silent[_ASKED_VHOSTS:])
     for name in silent[:_ASKED_VHOSTS]:
-        opened = asking.ask(f"whether the vhost {name!r} is open", lambda name=name: asking.api.looks_into(name))  # type: ignore[misc]
-        if not opened:
+        if asking.ask(f"whether the vhost {quoted(name)} is open", partial(_open, asking.api, name)) is False:
             closed.add(name)
     return frozenset(closed)

@@ -74,6 +74,11 @@ class LabelCache:
             found = np.fromiter(map(cache.get, labels, repeat(-1)), dtype=np.int64, count=len(labels))
         return found
 
+    def gone(self, kind: Kind) -> NDArray[np.int64]:
+        """Return the slots of a kind whose objects were found gone."""
+        known = self.directory.by_slot.get(kind, {})
+        return np.array([slot for slot, found in known.items() if found.gone_ms is not None], dtype=np.int64)
+
     def vhosts_of(self, queues: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return the vhost slot of each queue slot, -1 where the vhost has none."""
         directory = self.directory

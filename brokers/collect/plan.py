@@ -71,8 +71,11 @@ class Plan:
     unknown: dict[str, str]
 
 
-def plan(abilities: Abilities, queues: int, exchanges: int, cadence_s: float) -> Plan:
-    """Choose the plan for a broker with so many queues and exchanges, asked every `cadence_s` seconds."""
+def plan(abilities: Abilities, queues: int, exchanges: int, cadence_s: float, definitions_s: float = 0.0) -> Plan:
+    """Choose the plan for a broker with so many queues and exchanges, asked every `cadence_s` seconds.
+
+    `definitions_s` is how long the last reading of definitions kept it busy.
+    """
     exposed = bool(abilities.prometheus)
     if not exposed:
         source = Source.MANAGEMENT
@@ -92,7 +95,7 @@ def plan(abilities: Abilities, queues: int, exchanges: int, cadence_s: float) ->
         queues_every_ms=queues_every if managed else None,
         exchanges_every_ms=exchanges_every if managed else None,
         vhosts=managed and "/api/vhosts" not in abilities.refused,
-        definitions_every_ms=definitions_every_ms(queues + exchanges),
+        definitions_every_ms=definitions_every_ms(queues + exchanges, definitions_s),
         reading=Reading(str(source), counters_exposed=source is Source.PROMETHEUS, counted=abilities.counts),
         sentences=(),
         unknown={},
@@ -100,15 +103,22 @@ def plan(abilities: Abilities, queues: int, exchanges: int, cadence_s: float) ->
     return _explained(found, abilities, cadence_s)
 
 
-def definitions_every_ms(objects: int) -> int:
-    """Return how often definitions are read: a minute, and longer where the lists are long (10,000 objects take the
-    broker a second or two)."""
-    return min(_SLOWEST_DEFINITIONS_MS, max(DEFINITIONS_EVERY_MS, objects * 12))
+def definitions_every_ms(objects: int, broker_s: float = 0.0) -> int:
+    """Return how often definitions are read: a minute, and longer where the lists are long or the broker is slow.
+
+    `broker_s` is how long the last reading kept the broker busy: readings take a fiftieth of its time at most, as
+    far as ten minutes allow.
+    """
+    return min(_SLOWEST_DEFINITIONS_MS, max(DEFINITIONS_EVERY_MS, objects * 12, int(broker_s * 50_000)))
 
 
-def definitions_due_ms(last_ms: int, every_ms: int, now_ms: int, *, fresh_names: bool) -> int:
-    """Return when definitions are due, Unix milliseconds: soon where names appeared that have none yet."""
-    return max(now_ms, last_ms + DEFINITIONS_SOON_MS) if fresh_names else last_ms + every_ms
+def definitions_soon_ms(broker_s: float) -> int:
+    """Return how long after the last reading they are read again where names appeared that have none yet.
+
+    A broker whose queues come and go all the time has such names in every tick: even then readings take a tenth of
+    its time at most.
+    """
+    return min(_SLOWEST_DEFINITIONS_MS, max(DEFINITIONS_SOON_MS, int(broker_s * 10_000)))
 
 
 def _statistics_every_ms(objects: int, *, depth: bool, refused: bool) -> int | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 import msgspec
+import numpy as np
 from django.db import DatabaseError, transaction
 
 from brokers.collect import counters, events, measures
@@ -22,7 +23,7 @@ from brokers.collect.labels import LabelCache, cache_of, forget
 from brokers.collect.measures import CallMeasure, TickMeasures
 from brokers.collect.models import BrokerEvent, PollState
 from brokers.collect.names import names_in
-from brokers.collect.plan import DEFINITIONS_SOON_MS, Plan, plan
+from brokers.collect.plan import Plan, definitions_soon_ms, plan
 from brokers.collect.scrape import SLOW_DEADLINE_S, scrape
 from brokers.rabbitmq.errors import BrokerError
 from brokers.registry import slots
@@ -137,7 +138,13 @@ def _ask(tick: _Tick) -> Built:
     labels = cache_of(broker.id)
     labels.directory.refresh()
     cadence_s = max(broker.cadence_s, state.cadence_ms / 1000)
-    tick.plan = chosen = plan(found.abilities, _count(labels, Kind.QUEUE), _count(labels, Kind.EXCHANGE), cadence_s)
+    tick.plan = chosen = plan(
+        found.abilities,
+        _count(labels, Kind.QUEUE),
+        _count(labels, Kind.EXCHANGE),
+        cadence_s,
+        measures.decode(state.definitions_measures).broker_s,
+    )
     every_ms = max(chosen.queues_every_ms or 0, chosen.exchanges_every_ms or 0)
     tick.asked_rates = tick.began_ms - state.rates_ms >= every_ms
     if every_ms and tick.asked_rates:
@@ -162,6 +169,12 @@ def _give_slots(tick: _Tick, labels: LabelCache, answers: Scrape) -> None:
     if any(fresh.values()):
         tick.fresh_names = True
         labels.directory.refresh()
+
+
+def _came_back(built: Built, broker_id: int) -> bool:
+    """Tell whether a queue has figures that was found gone: its definition may be another now."""
+    gone = cache_of(broker_id).gone(Kind.QUEUE)
+    return bool(len(gone)) and bool(np.isin(gone, built.frame.table(Kind.QUEUE).slots).any())
 
 
 def _count(labels: LabelCache, kind: Kind) -> int:
@@ -233,8 +246,9 @@ def _store(tick: _Tick, built: Built) -> Outcome:
     except _LostError:
         return Outcome.LOST
     _frames[broker.id] = (row.id, built.frame)
-    if tick.fresh_names or built.contested:
-        hasten(broker.id, max(now_ms(), state.definitions_ms + DEFINITIONS_SOON_MS))
+    if tick.fresh_names or built.contested or _came_back(built, broker.id):
+        soon_ms = definitions_soon_ms(measures.decode(state.definitions_measures).broker_s)
+        hasten(broker.id, max(now_ms(), state.definitions_ms + soon_ms))
     return Outcome.STORED
 
 

@@ -1,4 +1,4 @@
-"""Definitions are read in a lane of their own: what is declared, what is gone, and what the watching user may not see."""
+"""Definitions are read in a lane of their own: what is declared, what is gone, and what nobody may look into."""
 
 from __future__ import annotations
 
