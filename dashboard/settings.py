@@ -7,6 +7,7 @@ from pathlib import Path
 
 import dj_database_url
 import plotly
+from django.contrib.messages import constants as message_levels
 from django.core.exceptions import ImproperlyConfigured
 
 from dashboard.secret_keys import load_keys, signing_key
@@ -177,15 +178,24 @@ STATICFILES_DIRS = [
 ]
 STATICFILES_FINDERS = [
     "dashboard.static_files.NarrowFileSystemFinder",
-    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "dashboard.static_files.NarrowAppDirectoriesFinder",
 ]
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+    "staticfiles": {"BACKEND": "dashboard.static_files.HashedStorage"},
 }
 if DEBUG:
     STORAGES["staticfiles"]["BACKEND"] = "django.contrib.staticfiles.storage.StaticFilesStorage"
     WHITENOISE_USE_FINDERS = True
+
+# A message's level is named as the callout that shows it.
+MESSAGE_TAGS = {
+    message_levels.DEBUG: "notice",
+    message_levels.INFO: "notice",
+    message_levels.SUCCESS: "ok",
+    message_levels.WARNING: "warning",
+    message_levels.ERROR: "critical",
+}
 
 # Tasks
 CELERY_BROKER_URL = WARREN_REDIS_URL or "filesystem://localhost"
@@ -201,7 +211,8 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"once_a_minute": {"()": "dashboard.sparing_log.OnceAMinute"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["once_a_minute"]}},
     "root": {"handlers": ["console"], "level": os.environ.get("WARREN_LOG_LEVEL", "INFO")},
     "loggers": {
         "axes": {"level": "WARNING"},

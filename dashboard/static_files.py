@@ -1,12 +1,15 @@
-"""Which files of the Python packages that ship the browser's libraries are served."""
+"""The files of the pages: which are served, and under names that change with their content, so that they keep."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from django.contrib.staticfiles.finders import FileSystemFinder
+from django.contrib.staticfiles.finders import AppDirectoriesFinder, FileSystemFinder
 from django.core.files.storage import Storage
+from whitenoise.storage import CompressedManifestStaticFilesStorage
+
+HTMX = "django_htmx/htmx-2.min.js"
 
 
 class NarrowFileSystemFinder(FileSystemFinder):
@@ -17,6 +20,29 @@ class NarrowFileSystemFinder(FileSystemFinder):
         path: str
         storage: Storage
         for path, storage in super().list(ignore_patterns):
-            if getattr(storage, "prefix", None) == "plotly" and path != "plotly.min.js":
-                continue
-            yield path, storage
+            if getattr(storage, "prefix", None) != "plotly" or path == "plotly.min.js":
+                yield path, storage
+
+
+class NarrowAppDirectoriesFinder(AppDirectoriesFinder):
+    """Lists of django_htmx's many builds the one that pages load."""
+
+    def list(self, ignore_patterns: Iterable[str] | None) -> Iterable[Any]:
+        """Yield (path, storage) pairs as AppDirectoriesFinder does, less what no page loads."""
+        path: str
+        for path, storage in super().list(ignore_patterns):
+            if not path.startswith("django_htmx/") or path == HTMX:
+                yield path, storage
+
+
+class HashedStorage(CompressedManifestStaticFilesStorage):  # type: ignore[misc] # whitenoise has no types
+    """Names files by their content's hash, in the imports of our own modules too, and compresses them.
+
+    Only our modules are read for imports: the libraries import nothing, and searching plotly.js for it takes seconds.
+    """
+
+    support_js_module_import_aggregation = True
+    _js_module_import_aggregation_patterns = (
+        "js/*.js",
+        CompressedManifestStaticFilesStorage._js_module_import_aggregation_patterns[1],  # noqa: SLF001
+    )

@@ -13,7 +13,8 @@ function changed() {
   document.dispatchEvent(new CustomEvent("warren:theme", { detail: { dark: isDark() } }));
 }
 
-function toggle() {
+/** Turn dark into light and back. */
+export function toggle() {
   root.dataset.theme = isDark() ? "light" : "dark";
   try {
     localStorage.setItem("theme", root.dataset.theme);

@@ -1,0 +1,96 @@
+// Reasons and exact figures: what `data-tip` says, in one popover, on hover and on focus.
+// The text is set as text, so what a broker is called can never become markup. Esc closes; the pointer may
+// move onto the popover to read or copy it. A live frame that changes the text changes what is shown.
+
+const GAP = 6;
+const EDGE = 8;
+const DELAY_MS = 120;
+
+const tip = document.createElement("div");
+tip.id = "tip";
+tip.className = "tip";
+tip.setAttribute("role", "tooltip");
+tip.setAttribute("popover", "manual");
+
+let owner = null;
+let waiting = 0;
+const watch = new MutationObserver(() => {
+  if (owner?.dataset.tip) fill();
+  else hide();
+});
+const gone = new MutationObserver(() => {
+  if (!owner?.isConnected) hide();
+});
+
+function fill() {
+  tip.textContent = owner.dataset.tip;
+  place();
+}
+
+/** Put the popover under its owner, or above where there is no room below, always within the window. */
+function place() {
+  const at = owner.getBoundingClientRect();
+  const { width, height } = tip.getBoundingClientRect();
+  const page = document.documentElement;
+  const left = Math.min(Math.max(EDGE, at.left), page.clientWidth - width - EDGE);
+  const below = at.bottom + GAP;
+  const top = below + height + EDGE > innerHeight && at.top - GAP - height > EDGE ? at.top - GAP - height : below;
+  tip.style.left = `${Math.max(EDGE, left)}px`;
+  tip.style.top = `${Math.max(EDGE, Math.min(top, innerHeight - height - EDGE))}px`;
+}
+
+function show(element) {
+  clearTimeout(waiting);
+  if (owner === element || !element.dataset.tip) return;
+  hide();
+  owner = element;
+  // A dialog stands above the page: within one the popover is its child, so that it is not hidden behind it.
+  (element.closest("dialog[open]") ?? document.body).append(tip);
+  tip.textContent = element.dataset.tip;
+  tip.showPopover();
+  place();
+  element.setAttribute("aria-describedby", tip.id);
+  watch.observe(element, { attributes: true, attributeFilter: ["data-tip"] });
+  gone.observe(document.body, { childList: true, subtree: true });
+}
+
+function hide() {
+  clearTimeout(waiting);
+  if (!owner) return;
+  watch.disconnect();
+  gone.disconnect();
+  owner.removeAttribute("aria-describedby");
+  owner = null;
+  tip.hidePopover();
+  tip.remove();
+}
+
+const owned = (event) => (event.target instanceof Element ? event.target.closest("[data-tip]") : null);
+
+document.addEventListener("pointerover", (event) => {
+  if (event.pointerType === "touch") return;
+  clearTimeout(waiting);
+  if (tip.contains(event.target)) return;
+  const element = owned(event);
+  if (element === owner && element) return;
+  waiting = setTimeout(() => {
+    if (element) show(element);
+    else if (owner && !owner.matches(":focus-visible")) hide();
+  }, DELAY_MS);
+});
+document.addEventListener("focusin", (event) => {
+  const element = owned(event);
+  if (element) show(element);
+  else hide();
+});
+document.addEventListener("focusout", hide);
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && owner) {
+    hide();
+    event.stopPropagation();
+  }
+}, true);
+document.addEventListener("scroll", (event) => {
+  if (owner && event.target.contains?.(owner)) hide();
+}, { capture: true, passive: true });
+addEventListener("resize", hide);
