@@ -23,7 +23,7 @@ from dashboard.queries import queue_cells, queue_state
 from dashboard.queries.attention_shown import queue_url
 from dashboard.queries.broker_cells import age, why_unknown
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
-from dashboard.queries.cells import Cell, Cells, ChartPoints, View
+from dashboard.queries.cells import Cell, Cells, ChartPoints, View, shape_of
 from dashboard.queries.chart_series import Subject, series_of
 from dashboard.queries.charts import Charts, charts, live_points
 from dashboard.queries.queue_definition import Row, Setting, rows, settings
@@ -90,7 +90,12 @@ class QueuePage:
 
     def view(self, points: dict[str, ChartPoints]) -> View:
         """Return what a live subscription gets."""
-        return View(cells=self.cells, charts=points, at_ms=self.facts.at_ms or 0)
+        return View(cells=self.cells, charts=points, at_ms=self.facts.at_ms or 0, shape=self.shape)
+
+    @property
+    def shape(self) -> str:
+        """What stands for all that is drawn and is no cell."""
+        return shape_of(self.queue.stale, self.queue.gone_ms, self.queue.closed, self.since, self.queue.detail)
 
 
 def find_queue(rights: Rights, broker_id: int, vhost: str, name: str, now_ms: int) -> Known | None:

@@ -39,7 +39,7 @@ def figures(
         cells[f"{key}.{word}.spark"] = cell.spark(hour.values[metric], area=False)
     details = {
         "ready": at or peak(hour, zone),
-        "unacked": at or ("" if np.isnan(now["unacked"]) else "delivered, not acknowledged"),
+        "unacked": at or ("" if np.isnan(now["unacked"]) else "held by consumers"),
         "consumers": at or "subscribed",
         "publish": "",
         "deliver": "",

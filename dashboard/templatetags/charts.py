@@ -12,6 +12,7 @@ from django import template
 
 from dashboard import formats
 from dashboard.charts.figures import Axis
+from dashboard.charts.plotly_styles import style_ids
 from dashboard.queries.charts import ChartCard, Charts
 
 register = template.Library()
@@ -35,7 +36,7 @@ def chart(shown: Charts, key: str, *, controls: bool = False) -> dict[str, Any]:
 @register.inclusion_tag("charts/ranges.html")
 def chart_ranges(shown: Charts) -> dict[str, Any]:
     """Draw the control of the time that a page's charts show."""
-    return {"charts": shown}
+    return {"charts": shown, "style_ids": style_ids()}
 
 
 def _latest(card: ChartCard) -> list[tuple[str, str, str]]:

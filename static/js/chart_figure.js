@@ -22,7 +22,7 @@ export function figureOf(chart, window_) {
   const top = highest(figure, points, window_);
   const axis = niceAxis(top, figure.floor);
   const gaps = gapsOf(chart, window_);
-  const plot = { left: 46, right, top: 6, bottom: 24, width, height };
+  const plot = { left: 46, right, top: 10, bottom: 24, width, height };
   return {
     data: traces(figure, points, theme, toAxis),
     layout: {
@@ -82,19 +82,42 @@ function traces(figure, points, theme, toAxis) {
   const x = points.times.map(toAxis);
   const shape = formatter(figure.axis);
   const below = figure.traces.filter((trace) => trace.area);
-  return figure.traces.map((trace) => {
+  const heights = new Map(figure.traces.map((trace) => [trace, trace.stacked ? stacked(below, trace, points) : points.values[trace.metric] ?? []]));
+  const areas = below.map((trace, at) => area(trace, x, heights.get(trace), at ? heights.get(below[at - 1]) : null, theme.traces[trace.metric]));
+  const lines = figure.traces.map((trace) => {
     const own = points.values[trace.metric] ?? [];
-    const y = trace.stacked ? stacked(below, trace, points) : own;
+    const y = heights.get(trace);
     const ink = theme.traces[trace.metric];
     return {
       type: "scatter", mode: "lines", name: plain(trace.name), x, y, connectgaps: false,
       customdata: own.map((value) => (value === null ? "unknown" : shape(value))), hovertemplate: "%{customdata}",
       line: { color: ink, width: trace.stacked ? 1.25 : 1.75, dash: trace.dash || "solid", shape: trace.steps ? "hv" : "linear", simplify: true },
-      ...(trace.area === "plain" ? { fill: "tozeroy", fillcolor: faded(ink, 0.13) } : {}),
-      ...(trace.area === "hatched" ? { fill: "tonexty", fillcolor: "rgba(0,0,0,0)", fillpattern: { shape: "/", fgcolor: faded(ink, 0.8), bgcolor: "rgba(0,0,0,0)", fillmode: "replace", size: 6, solidity: 0.16 } } : {}),
       ...(lonely(own) ? { mode: "lines+markers", marker: { color: ink, size: own.map((value, at) => (alone(own, at) ? 4 : 0)), line: { width: 0 } } } : {}),
     };
   });
+  return [...areas, ...lines];
+}
+
+// The surface between a line and the one below it, closed anew after each gap: plotly's own fills would cross the gaps.
+function area(trace, x, upper, lower, ink) {
+  const outline = { x: [], y: [] };
+  let begun = 0;
+  for (let at = 0; at <= x.length; at += 1) {
+    const known = at < x.length && upper[at] !== null && upper[at] !== undefined && (!lower || lower[at] !== null);
+    if (known) continue;
+    if (at - begun > 1) {
+      for (let one = begun; one < at; one += 1) { outline.x.push(x[one]); outline.y.push(upper[one]); }
+      for (let one = at - 1; one >= begun; one -= 1) { outline.x.push(x[one]); outline.y.push(lower ? lower[one] : 0); }
+      outline.x.push(null);
+      outline.y.push(null);
+    }
+    begun = at + 1;
+  }
+  const clear = "rgba(0,0,0,0)";
+  const fill = trace.area === "hatched"
+    ? { fillcolor: clear, fillpattern: { shape: "/", fgcolor: faded(ink, 0.8), bgcolor: clear, fillmode: "replace", size: 6, solidity: 0.16 } }
+    : { fillcolor: faded(ink, 0.13) };
+  return { type: "scatter", mode: "lines", ...outline, fill: "toself", ...fill, line: { width: 0, color: clear }, hoverinfo: "skip", connectgaps: false };
 }
 
 // A point with nothing known beside it makes no line: it is drawn as a dot.
@@ -218,11 +241,21 @@ function lineEnds(figure, points, theme, top, plot) {
   for (let index = ends.length - 1; index >= 0; index -= 1) {
     ends[index].y = Math.min(ends[index].y, tall - (ends.length - 1 - index) * height);
   }
-  return ends.map(({ trace, text, y }) => ({
-    x: 1, xref: "paper", xanchor: "left", xshift: 8, y: 1, yref: "paper", yanchor: "middle", yshift: -y, showarrow: false, align: "left",
-    text: `<span style="color:${theme.traces[trace.metric]}">—</span> <span style="color:${theme.text}">${plain(text)}</span> ${plain(nameAtEnd(trace.name))}`,
-    font: { family: theme.font, size: 11, color: theme.text2 },
-  }));
+  // Three labels a line, for one label in several colours would need inline styles, which the page's policy forbids.
+  return ends.flatMap(({ trace, text, y }) => {
+    const label = (shown, color, xshift) => ({
+      x: 1, xref: "paper", xanchor: "left", xshift, y: 1, yref: "paper", yanchor: "middle", yshift: -y, showarrow: false, borderpad: 0,
+      text: plain(shown), font: { family: theme.font, size: 11, color },
+    });
+    const wide = widthOf(`${text}\u00a0`, theme.font);
+    return [label("—", theme.traces[trace.metric], 7), label(text, theme.text, 22), label(nameAtEnd(trace.name), theme.text2, 23 + wide)];
+  });
+}
+
+const ruler = document.createElement("canvas").getContext("2d");
+function widthOf(text, font) {
+  ruler.font = `11px ${font}`;
+  return Math.ceil(ruler.measureText(text).width);
 }
 
 const nameAtEnd = (name) => ({ unacknowledged: "unacked", acknowledge: "ack", "connections opened": "conn. opened", "connections closed": "conn. closed", "channels opened": "ch. opened", "channels closed": "ch. closed" })[name] ?? name;

@@ -11,12 +11,6 @@ const charts = new Map();
 const view = { window: null, held: null, asked: 0 };
 
 function begin() {
-  const holder = document.createElement("span");
-  // Plotly writes a style sheet of its own unless this element is there; its rules stand in plots.css.
-  holder.id = "plotly.js-style-global";
-  holder.className = "no-inline-styles";
-  holder.hidden = true;
-  document.body.append(holder);
   for (const element of document.querySelectorAll("[data-chart]")) add(element);
   if (!charts.size) return;
   view.held = view.window;
@@ -28,7 +22,7 @@ function add(element) {
   const told = JSON.parse(document.getElementById(element.dataset.chartData).textContent);
   const chart = {
     element, figure: told.figure, zone: told.zone, cadence: told.cadence,
-    points: told.points, live: told.window.range ? told.points : null, due: false, drawn: false, dragging: false,
+    points: told.points, live: null, due: false, drawn: false, dragging: false,
   };
   view.window ??= told.window;
   charts.set(told.figure.key, chart);
@@ -59,18 +53,15 @@ function letGo() {
   }
 }
 
-// Live points: `full` is the whole window, else only what is newer than what came before.
-function take(chart, { points, full }) {
-  if (!points) return;
-  const step = view.held.step;
-  chart.live = full || !chart.live ? points : joined(chart.live, points, step);
-  const newest = chart.live.times.at(-1);
-  if (newest !== undefined && view.held.range) moveTo(newest);
-  if (view.window.range) {
-    chart.points = trimmed(chart.live, view.window.start);
-    chart.live = chart.points;
-    draw(chart);
-  }
+// A frame's points: `whole` is all of the window that the page follows, as the server has it.
+function take(chart, { whole }) {
+  const newest = whole.times.at(-1);
+  if (newest === undefined) return;
+  chart.live = whole;
+  moveTo(newest);
+  if (!view.window.range) return;
+  chart.points = whole;
+  draw(chart);
 }
 
 function moveTo(newest) {
@@ -80,28 +71,6 @@ function moveTo(newest) {
   const followed = view.window === held;
   view.held = { ...held, start, end };
   if (followed) view.window = view.held;
-}
-
-export function joined(older, newer, step) {
-  if (!newer.times.length) return older;
-  // A step is shown by its last point: one that came again, or came later in the same step, takes its place.
-  const first = Math.floor(newer.times[0] / step);
-  let keep = older.times.length;
-  while (keep > 0 && (older.times[keep - 1] >= newer.times[0] || Math.floor(older.times[keep - 1] / step) === first)) keep -= 1;
-  const values = {};
-  for (const metric of Object.keys(newer.values)) {
-    values[metric] = [...(older.values[metric] ?? []).slice(0, keep), ...newer.values[metric]];
-  }
-  return { times: [...older.times.slice(0, keep), ...newer.times], values };
-}
-
-export function trimmed(points, start) {
-  const first = points.times.findIndex((time) => time >= start);
-  if (first <= 1) return points;
-  const values = {};
-  // One point before the start stays, so that the line comes in from the edge.
-  for (const [metric, column] of Object.entries(points.values)) values[metric] = column.slice(first - 1);
-  return { times: points.times.slice(first - 1), values };
 }
 
 const span = (range) => ({ start: Math.round(range.start), end: Math.round(range.end) });
@@ -126,7 +95,7 @@ function follow({ push = true } = {}) {
   if (push) address({ range: view.held.range });
   controls();
   for (const chart of charts.values()) {
-    if (chart.live) chart.points = trimmed(chart.live, view.window.start);
+    if (chart.live) chart.points = chart.live;
     draw(chart);
   }
   if ([...charts.values()].some((chart) => !chart.live)) fetchPoints(view.window);
@@ -180,29 +149,16 @@ async function fetchPoints(window_) {
 function receive(told, window_) {
   say("");
   const now = { ...view.window, step: told.window.step };
-  if (window_.range && view.window.range) {
-    if (view.window === view.held) view.held = now;
-  }
+  if (view.window === view.held) view.held = now;
   view.window = now;
   for (const [key, points] of Object.entries(told.charts)) {
     const chart = charts.get(key);
     if (!chart) continue;
-    // Live points may have come while these were under way.
-    chart.points = window_.range && chart.live ? joined(points, tail(chart.live, points), told.window.step) : points;
-    if (window_.range) chart.live = chart.points;
+    // What came live meanwhile is newer.
+    chart.points = (window_.range && chart.live) || points;
     draw(chart);
   }
   controls();
-}
-
-function tail(live, points) {
-  const last = points.times.at(-1) ?? 0;
-  const first = live.times.findIndex((time) => time > last);
-  if (first < 0) return { times: [], values: {} };
-  return {
-    times: live.times.slice(first),
-    values: Object.fromEntries(Object.entries(live.values).map(([metric, column]) => [metric, column.slice(first)])),
-  };
 }
 
 function say(sentence) {
