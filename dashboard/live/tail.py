@@ -160,3 +160,8 @@ def tail() -> Tail:
     if loop not in _tails:
         _tails[loop] = Tail()
     return _tails[loop]
+
+
+def watching() -> int:
+    """Return how many sockets of this process wait for news."""
+    return sum(len(one._waiting) for one in list(_tails.values()))  # noqa: SLF001 # of this module
