@@ -43,9 +43,10 @@ def waiting(rows: Rows, selection: Selection) -> str:
         return ""
     lonely = int((ranks(rows)[selection.ordered] == rank_of(State.NO_CONSUMER)).sum())
     has = "has" if backlog == 1 else "have"
-    return f"{formats.count(backlog)} {has} a backlog" + (
-        f", {formats.count(lonely)} of them no consumer." if lonely else "."
-    )
+    said = f"{formats.count(backlog)} {has} a backlog"
+    if lonely == backlog:
+        return f"{said} and no consumer."
+    return f"{said}, {formats.count(lonely)} of them no consumer." if lonely else f"{said}."
 
 
 def range_shown(page: int, params: Params, matches: int) -> str:

@@ -16,7 +16,9 @@ from tests.queues.made import NAN, names, part, queue
 
 SHOP = part(
     [
-        queue("orders.created", "shop", type="quorum", state="running", ready=5, unacked=1, consumers=2, publish_rate=1),
+        queue(
+            "orders.created", "shop", type="quorum", state="running", ready=5, unacked=1, consumers=2, publish_rate=1
+        ),
         queue("Orders.paid", "shop", type="classic", state="running", ready=0, unacked=0, consumers=1, publish_rate=0),
         queue("orders.dlq", "shop", type="quorum", dead_letters_of=("orders.created",), ready=7, consumers=0),
         queue("mail.failed", "mail", named_like_dlq=True, ready=0, consumers=0),
@@ -85,7 +87,8 @@ def test_it_orders_names_without_case() -> None:
         (r"(a)\1", "no references back"),
         ("a{9999}", "repeats too often"),
         ("a" * 251, "An expression may have 250 characters"),
-        ("((((.{1,99}){1,99}){1,99})", ""),
+        (r"\q", r"\q is not known here."),
+        ("(((.{1,99}){1,99}){1,99})", "repeats too often"),
     ],
 )
 def test_it_says_what_is_wrong_with_an_expression_and_keeps_the_list(expression: str, word: str) -> None:
