@@ -1,0 +1,96 @@
+"""How Warren itself is, as Prometheus reads it: per broker how polling goes and what it costs, and this process.
+
+Bounded: a broker has a fixed number of series, and no queue, vhost or node has any. Those belong to the brokers' own
+exporters, which know them first-hand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from brokers.collect.measures import decode
+from brokers.collect.state import Condition, state_of
+from brokers.registry.models import Broker
+from brokers.series.metrics import Kind
+from dashboard.live.tail import watching
+
+
+def registry(now_ms: int) -> CollectorRegistry:
+    """Return a registry of its own for one scrape: Warren's figures and this web process's."""
+    made = CollectorRegistry(auto_describe=False)
+    made.register(Health(now_ms))
+    ProcessCollector(registry=made)
+    return made
+
+
+class Health(Collector):
+    """The figures of one moment. One query."""
+
+    def __init__(self, now_ms: int) -> None:
+        self.now_ms = now_ms
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family. What is unknown has no sample."""
+        brokers = list(Broker.objects.select_related("poll_state").order_by("id"))
+        conditions = {broker.pk: state_of(broker, self.now_ms).condition for broker in brokers}
+        yield self._counted(conditions)
+        yield self._states(brokers, conditions)
+        yield from self._polls(brokers)
+        sockets = GaugeMetricFamily("warren_websockets_open", "Open websockets that this web process feeds.")
+        sockets.add_metric([], watching())
+        yield sockets
+
+    @staticmethod
+    def _counted(conditions: dict[int, Condition]) -> Metric:
+        family = GaugeMetricFamily("warren_brokers", "Brokers by how collecting from them stands.", labels=["state"])
+        for condition in Condition:
+            family.add_metric([condition.value], sum(one is condition for one in conditions.values()))
+        return family
+
+    @staticmethod
+    def _states(brokers: list[Broker], conditions: dict[int, Condition]) -> Metric:
+        family = GaugeMetricFamily(
+            "warren_broker_state", "1 for the state that a broker is in, 0 for the others.", labels=["broker", "state"]
+        )
+        for broker in brokers:
+            for condition in Condition:
+                family.add_metric([broker.name, condition.value], int(conditions[broker.pk] is condition))
+        return family
+
+    def _polls(self, brokers: list[Broker]) -> Iterator[Metric]:
+        def family(name: str, says: str, *labels: str) -> GaugeMetricFamily:
+            return GaugeMetricFamily(f"warren_broker_{name}", says, labels=["broker", *labels])
+
+        age = family("poll_age_seconds", "Time since the last poll that ended in a snapshot.")
+        failures = family("poll_failures", "Polls that failed in a row.")
+        cadence = family("poll_cadence_seconds", "Time between two polls, stretched where the broker is slow.")
+        asked = family("tick_broker_seconds", "Time that the broker's nodes spent answering the last poll.")
+        cpu = family("tick_cpu_seconds", "CPU time of the worker in the last poll.")
+        row = family("answer_to_row_seconds", "Time from the broker's last answer to the stored row, in the last poll.")
+        wire = family("tick_wire_bytes", "Bytes that crossed the wire in the last poll.")
+        objects = family("objects", "Objects in the last snapshot.", "kind")
+        for broker in brokers:
+            poll = getattr(broker, "poll_state", None)
+            if poll is None:
+                continue
+            name = [broker.name]
+            cadence.add_metric(name, max(poll.cadence_ms, broker.cadence_s * 1000) / 1000)
+            failures.add_metric(name, poll.failures)
+            if poll.last_ok_ms:
+                age.add_metric(name, max(0, self.now_ms - poll.last_ok_ms) / 1000)
+            measures = decode(poll.measures)
+            if not measures.began_ms:
+                continue
+            asked.add_metric(name, measures.broker_s)
+            cpu.add_metric(name, measures.cpu_s)
+            wire.add_metric(name, measures.wire_bytes)
+            if measures.answer_to_row_ms is not None:
+                row.add_metric(name, measures.answer_to_row_ms / 1000)
+            for kind in Kind:
+                if kind.value in measures.rows:
+                    objects.add_metric([broker.name, kind.value], measures.rows[kind.value])
+        yield from (age, failures, cadence, asked, cpu, row, wire, objects)
