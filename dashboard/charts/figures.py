@@ -68,7 +68,7 @@ _UNACKED = Trace("unacked", "unacknowledged", "--s-unacked", area="hatched", sta
 _PUBLISH = Trace("publish_rate", "publish", "--s-publish")
 _CONFIRM = Trace("confirm_rate", "confirm", "--s-confirm", dash=DASHED)
 _DELIVER = Trace("deliver_rate", "deliver", "--s-deliver")
-_ACK = Trace("ack_rate", "acknowledge", "--s-ack", dash=DASHED)
+_ACK = Trace("ack_rate", "ack", "--s-ack", dash=DASHED)
 _REDELIVER = Trace("redeliver_rate", "redeliver", "--s-redeliver", dash=DOTTED)
 
 WAITING = Figure("waiting", "Waiting", "messages", Axis.STOCK, (_READY, _UNACKED), floor=10)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect, render
 from django.urls import path
 from django.urls.resolvers import URLPattern
@@ -19,6 +19,8 @@ from dashboard.accounts.guards import broker_or_404
 from dashboard.accounts.rights import Role, rights_for
 from dashboard.queries.attention_shown import queues_url
 from dashboard.queries.broker import broker_page
+from dashboard.queries.broker_charts import broker_charts, broker_points
+from dashboard.queries.broker_facts import facts_of
 
 
 @never_cache
@@ -29,16 +31,33 @@ def broker_view(request: HttpRequest, broker_id: int) -> HttpResponse:
     shown = broker_page(rights, broker_id, timezone.get_current_timezone(), time.time_ns() // 1_000_000)
     if shown is None:
         raise Http404("There is no such broker, or none that you may see.")
+    charts = None
+    if shown.facts.at_ms:
+        zone_name = timezone.get_current_timezone_name()
+        charts = broker_charts(shown.facts, request.GET.dict(), time.time_ns() // 1_000_000, zone_name)
     may = {role.value: rights.may(role, broker_id) for role in (Role.OPERATOR, Role.ADMINISTRATOR)}
     context = {
         "page": shown,
         "facts": shown.facts,
         "live": shown.cells,
+        "charts": charts,
+        "params": {**shown.params, "range": charts.window.range if charts else ""},
         "rights": rights,
         "may": may,
         "queues_url": queues_url(broker_id),
     }
     return render(request, "pages/broker.html", context)
+
+
+@never_cache
+@require_safe
+def broker_points_view(request: HttpRequest, broker_id: int) -> HttpResponse:
+    """Answer the points of a broker's charts as JSON, for the window that the address names."""
+    now_ms = time.time_ns() // 1_000_000
+    found = facts_of(rights_for(request), now_ms, [broker_id])
+    if not found:
+        raise Http404("There is no such broker, or none that you may see.")
+    return JsonResponse(broker_points(found[0], request.GET.dict(), now_ms))
 
 
 @require_POST
@@ -54,5 +73,6 @@ def try_now(request: HttpRequest, broker_id: int) -> HttpResponse:
 
 urlpatterns: list[URLPattern] = [
     path("brokers/<int:broker_id>", broker_view, name="broker"),
+    path("brokers/<int:broker_id>/points", broker_points_view, name="broker_points"),
     path("brokers/<int:broker_id>/try-now", try_now, name="broker_try_now"),
 ]

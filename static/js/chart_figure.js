@@ -258,4 +258,4 @@ function widthOf(text, font) {
   return Math.ceil(ruler.measureText(text).width);
 }
 
-const nameAtEnd = (name) => ({ unacknowledged: "unacked", acknowledge: "ack", "connections opened": "conn. opened", "connections closed": "conn. closed", "channels opened": "ch. opened", "channels closed": "ch. closed" })[name] ?? name;
+const nameAtEnd = (name) => ({ unacknowledged: "unacked", "connections opened": "conn. opened", "connections closed": "conn. closed", "channels opened": "ch. opened", "channels closed": "ch. closed" })[name] ?? name;

@@ -1,13 +1,16 @@
-"""Topic `broker`: one broker's page. Parameter `broker`: its id."""
+"""Topic `broker`: one broker's page. Parameters: `broker`, its id, and `range` where its charts follow."""
 
 from __future__ import annotations
 
 import datetime as dt
 
+import msgspec
+
 from dashboard.accounts.rights import Rights
 from dashboard.live.refused import Refused
 from dashboard.live.topics.params import Params, broker_id
 from dashboard.queries.broker import broker_page
+from dashboard.queries.broker_charts import broker_live
 from dashboard.queries.cells import View
 
 
@@ -16,4 +19,6 @@ def view(rights: Rights, params: Params, zone: dt.tzinfo, now_ms: int) -> View:
     shown = broker_page(rights, broker_id(params), zone, now_ms)
     if shown is None:
         raise Refused("There is no such broker any more, or none that you may see.")
-    return shown.view()
+    span = params.get("range", "")
+    asked = {"range": span if isinstance(span, str) else ""}
+    return msgspec.structs.replace(shown.view(), charts=broker_live(shown.facts, asked, now_ms))
