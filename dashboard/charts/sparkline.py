@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import isfinite
 
 from dashboard.queries.cells import Spark
 
@@ -12,6 +13,8 @@ HEIGHT = 20
 # The highest point stays below the upper edge by this much, so that its stroke is not cut.
 HEADROOM = 1.5
 # Heights are drawn to a tenth of a unit: half a pixel at the largest size that pages use.
+# Lower than any rate that can be counted: drawn as zero.
+_NOTHING = 1e-9
 _STEPS = round((HEIGHT - HEADROOM) * 10)
 _Y = tuple(f"{HEIGHT - step / 10:.1f}".removesuffix(".0") for step in range(_STEPS + 1))
 
@@ -19,20 +22,20 @@ Values = Sequence[float | None]
 
 
 def sparkline(values: Values, second: Values | None = None, floor: float = 0, area: bool = True) -> Spark:
-    """Draw values, oldest first, evenly spaced, None (or NaN) for *unknown*: the line breaks there.
+    """Draw values, oldest first, evenly spaced, None (or what is not finite) for *unknown*: the line breaks there.
 
     Zero is the lower edge; the highest value of both lines, but at least `floor`, is the upper one, so that a few
     jittering messages do not look like an incident. `second` shares the scale; its newest value stands at the same
     place, however many it has. The dot marks the last point, where that is known. Negative values are drawn as zero.
     """
-    known = [value for value in values if value is not None and value == value]  # noqa: PLR0124 # NaN differs from itself
-    other = [value for value in second or () if value is not None and value == value]  # noqa: PLR0124
+    known = [value for value in values if value is not None and isfinite(value)]
+    other = [value for value in second or () if value is not None and isfinite(value)]
     top = max(max(known, default=0.0), max(other, default=0.0), floor)
-    scale = _STEPS / top if 0 < top < float("inf") else 0.0
+    scale = _STEPS / top if top > _NOTHING else 0.0
     line, shape = _paths(values, scale, area=area) if known else ("", "")
     line2 = _paths(second, scale, area=False)[0] if second is not None and other else ""
     last = values[-1] if known else None
-    dot = "" if last is None or last != last else f"M{WIDTH} {_height(last, scale)}h.01"  # noqa: PLR0124
+    dot = f"M{WIDTH} {_Y[_step(last, scale)]}h.01" if last is not None and isfinite(last) else ""
     return Spark(line=line, area=shape, dot=dot, line2=line2)
 
 
@@ -44,7 +47,7 @@ def _paths(values: Values, scale: float, *, area: bool) -> tuple[str, str]:
     run: list[str] = []
     begin = ""
     for place, value in zip(places, values, strict=True):
-        if value is None or value != value:  # noqa: PLR0124 # NaN
+        if value is None or not isfinite(value):
             if run:
                 _end(line, filled, run, begin)
                 run = []
@@ -71,10 +74,6 @@ def _end(line: list[str], filled: list[str], run: list[str], begin: str) -> None
 def _step(value: float, scale: float) -> int:
     step = value * scale
     return 0 if step <= 0 else _STEPS if step >= _STEPS else int(step + 0.5)
-
-
-def _height(value: float, scale: float) -> str:
-    return _Y[_step(value, scale)]
 
 
 @lru_cache(maxsize=256)

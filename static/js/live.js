@@ -81,7 +81,10 @@ function scan() {
   for (const [name, element] of found) {
     const { topic, params } = element.dataset;
     const held = subscriptions.get(name);
-    if (held?.topic === topic && held.drawnParams === params) continue;
+    if (held?.topic === topic && held.drawnParams === params) {
+      held.element = element;
+      continue;
+    }
     subscribe(topic, JSON.parse(params || "{}"), {}, name);
     Object.assign(subscriptions.get(name), { element, drawnParams: params });
     // Until the first frame says better: a little too early, by what the page took to get here.
@@ -254,7 +257,7 @@ function apply() {
       one.handlers.frame?.(frame, one.view);
     }
     showOrder(one);
-    if (one.element) refresher.want(one.view.shape, one.element.dataset.shape);
+    if (one.element) refresher.want(one.element, one.view.shape);
   }
   for (const seq of taken) send({ op: "ack", seq });
 }

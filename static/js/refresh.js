@@ -5,38 +5,52 @@ import { held } from "./rows.js";
 
 // A page whose shape changes all the time is drawn anew no more often than this.
 const REST_MS = 2000;
+// How much longer to wait for a hand to leave.
+const HELD_MS = 8000;
 
-/** Return `want(shape, drawn)`: the page should have this shape; `after` is called when it was drawn anew. */
+/** Return `want(element, shape)`: a subscribed element should have this shape; `after` is called when it was drawn. */
 export function pageRefresher({ after, signedOut }) {
-  let wanted = "";
-  let askedFor = null;
+  // Shapes that are wanted, and those that were asked for already, by the element's id: asking twice would not end.
+  const wanted = new Map();
+  let asked = new Map();
   let lastAsked = -Infinity;
   let asking = false;
   let timer = 0;
 
-  function want(shape, drawn) {
-    wanted = shape;
-    if (!shape || drawn === shape || askedFor === shape || asking || timer) return;
+  function want(element, shape) {
+    // A page that was drawn without a shape has whichever comes first.
+    if (shape && !element.dataset.shape) element.dataset.shape = shape;
+    if (!shape || element.dataset.shape === shape) {
+      wanted.delete(element.id);
+      return;
+    }
+    wanted.set(element.id, shape);
+    if (asked.get(element.id) !== shape) soon();
+  }
+
+  function soon() {
+    if (asking || timer) return;
     timer = setTimeout(refresh, Math.max(0, lastAsked + REST_MS - performance.now()));
   }
 
   async function refresh() {
     timer = 0;
-    if (document.hidden) return;
+    // What is shown again gets a full state, and then wants its shape again.
+    if (document.hidden || !wanted.size) return;
     asking = true;
     lastAsked = performance.now();
-    // Where the page that comes has yet another shape, the next frame says so; to ask for the same again would not end.
-    askedFor = wanted;
+    asked = new Map(wanted);
     try {
       const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
       if (answer.redirected && new URL(answer.url).pathname !== location.pathname) signedOut();
       else if (answer.ok) draw(await answer.text());
     } catch {
       // No connection: the socket notices too, and its next full state wants the shape again.
-      askedFor = null;
+      asked.clear();
     } finally {
       asking = false;
     }
+    if ([...wanted].some(([id, shape]) => asked.get(id) !== shape)) soon();
   }
 
   function draw(html) {
@@ -56,8 +70,9 @@ export function pageRefresher({ after, signedOut }) {
     }
     if (holding) {
       // A table that somebody's hand is on was left as it was: what is drawn is not yet the wanted shape.
-      document.getElementById("main").dataset.shape = "";
-      askedFor = null;
+      for (const element of document.querySelectorAll("[data-shape]")) element.dataset.shape = "held";
+      asked.clear();
+      lastAsked += HELD_MS;
     }
     window.htmx?.process(document.getElementById("main"));
     document.dispatchEvent(new CustomEvent("warren:drawn"));
