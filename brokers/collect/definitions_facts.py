@@ -62,7 +62,7 @@ def told(declared: Declared, known: Mapping[Kind, Mapping[ObjectName, KnownObjec
         if answer is not None
     )
     found.listed = frozenset(vhost.name for vhost in declared.vhosts or ())
-    found.closed = declared.closed or frozenset()
+    found.closed = (declared.closed or frozenset()) | declared.unsure
     if declared.nodes is not None:
         found.details[Kind.NODE] = {
             ObjectName("", one.name): _node(one, declared) for one in declared.nodes if one.name
@@ -104,7 +104,7 @@ def _vhosts(declared: Declared) -> dict[ObjectName, bytes]:
             VhostDetail(
                 description=vhost.description or "",
                 default_queue_type=None if default_type == "undefined" else default_type,
-                readable=None if closed is None else not shut,
+                readable=None if closed is None or vhost.name in declared.unsure else not shut,
                 policies=None if shut or declared.policies is None else policies.get(vhost.name, ()),
                 operator_policies=None if shut or declared.operator_policies is None else operators.get(vhost.name, ()),
             )

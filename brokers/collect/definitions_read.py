@@ -39,6 +39,8 @@ class Declared:
     bindings_wanted: bool = False
     # Vhosts into which the watching user may not look; None where that is not known.
     closed: frozenset[str] | None = None
+    # Vhosts that show nothing, and did not tell why.
+    unsure: frozenset[str] = frozenset()
     said: list[str] = field(default_factory=list)
     measures: list[CallMeasure] = field(default_factory=list)
 
@@ -85,7 +87,7 @@ def read(clients: Clients, *, deadline_s: float = DEADLINE_S, max_bytes: int = M
     found.bindings_wanted = _letters_go(found)
     if found.bindings_wanted:
         found.bindings = asking.ask("its bindings", lambda: [one for one in api.bindings() if one.source])
-    found.closed = _closed(found, asking)
+    found.closed, found.unsure = _closed(found, asking)
     if asking.error is not None and asking.answered == 0:
         asking.error.measures = found.measures  # type: ignore[attr-defined]
         raise asking.error
@@ -126,26 +128,29 @@ def _letters_go(found: Declared) -> bool:
     return any(f"x-{key}" in queue.declared for queue in found.queues or ()) or any(key in one.keys for one in policies)
 
 
-def _open(api: Management, vhost: str) -> bool | None:
-    """Tell whether the user may look into a vhost; None where it was deleted since it was listed."""
+def _open(api: Management, vhost: str) -> bool:
+    """Tell whether the user may look into a vhost; one that was deleted since it was listed hides nothing."""
     try:
         return api.looks_into(vhost)
     except NotFoundError:
-        return None
+        return True
 
 
-def _closed(found: Declared, asking: _Asking) -> frozenset[str] | None:
-    """Return the vhosts that are listed and not open to the user.
+def _closed(found: Declared, asking: _Asking) -> tuple[frozenset[str] | None, frozenset[str]]:
+    """Return the vhosts that are listed and not open to the user, and those of which that could not be found out.
 
     Every vhost has exchanges from its beginning, the default one at least: one that shows none is closed, which
     a call into it decides. (RabbitMQ refuses such a call with 401 up to 4.0, and with 404 since.)
     """
     if found.vhosts is None or found.exchanges is None:
-        return None
+        return None, frozenset()
     shown = {exchange.vhost for exchange in found.exchanges}
     silent = sorted(vhost.name for vhost in found.vhosts if vhost.name not in shown)
-    closed = set(silent[_ASKED_VHOSTS:])
+    closed, unsure = set(silent[_ASKED_VHOSTS:]), set()
     for name in silent[:_ASKED_VHOSTS]:
-        if asking.ask(f"whether the vhost {quoted(name)} is open", partial(_open, asking.api, name)) is False:
+        opened = asking.ask(f"whether the vhost {quoted(name)} is open", partial(_open, asking.api, name))
+        if opened is None:
+            unsure.add(name)
+        elif not opened:
             closed.add(name)
-    return frozenset(closed)
+    return frozenset(closed), frozenset(unsure)

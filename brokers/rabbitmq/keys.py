@@ -6,7 +6,7 @@ the queue: exactly this key, some key that a topic pattern matches, or any key a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -41,14 +41,19 @@ class Key:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The words; empty ones count."""
-        return tuple(self.text.split("."))
+        """The words."""
+        return words_of(self.text)
 
     def narrowed(self, other: Key) -> Key:
         """Return what is known of a key that this and `other` allow: the narrower of the two."""
         if not self.pattern or self == ANY_KEY:
             return self if not self.pattern else other
         return other if not other.pattern else self
+
+
+def words_of(text: str) -> tuple[str, ...]:
+    """Return the words of a key or a pattern: empty ones count, and an empty key has none [measured]."""
+    return tuple(text.split(".")) if text else ()
 
 
 ANY_KEY = Key(MANY, pattern=True)
@@ -61,7 +66,7 @@ def exact(text: str) -> Key:
 
 def topic(text: str) -> Key:
     """Return the keys that a topic binding lets through."""
-    return Key(text, pattern=any(word in {ONE, MANY} for word in text.split(".")))
+    return Key(text, pattern=any(word in {ONE, MANY} for word in words_of(text)))
 
 
 @dataclass(slots=True)
@@ -74,7 +79,7 @@ class _Node(Generic[T]):
 class TopicIndex(Generic[T]):
     """Topic bindings as a trie of their words: a key finds its bindings without looking at the others.
 
-    Words are split at `.`, empty ones count; `*` stands for one word, possibly empty, `#` for any number.
+    `*` stands for one word, possibly empty, `#` for any number.
     """
 
     def __init__(self) -> None:
@@ -82,7 +87,7 @@ class TopicIndex(Generic[T]):
 
     def add(self, pattern: str, place: T, *, literal: bool = False) -> None:
         """Add a binding; `literal`: of a direct exchange, where `*` and `#` are letters like others."""
-        words = pattern.split(".")
+        words = words_of(pattern)
         node = self._root
         for word in [_letters(one) for one in words] if literal else _tidied(words):
             node = node.below.setdefault(word, _Node())
@@ -92,7 +97,7 @@ class TopicIndex(Generic[T]):
 
     def matching(self, key: Key, budget: Budget) -> Iterator[tuple[str, T]]:
         """Yield (pattern, place) of the bindings that can match the key. Raises BudgetSpentError."""
-        words = tuple(_tidied(list(key.words))) if key.pattern else key.words
+        words = tuple(_tidied(key.words)) if key.pattern else key.words
         seen: set[tuple[int, int]] = set()
         stack = [(self._root, 0)]
         while stack:
@@ -131,7 +136,7 @@ def _steps(node: _Node[T], at: int, words: tuple[str, ...], *, patterned: bool) 
             yield node.below[bound], at + 1
 
 
-def _tidied(words: list[str]) -> list[str]:
+def _tidied(words: Sequence[str]) -> list[str]:
     """Return a pattern's words with every run of `#` as one: they match the same."""
     return [word for at, word in enumerate(words) if word != MANY or at == 0 or words[at - 1] != MANY]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from brokers.rabbitmq.keys import ANY_KEY, Budget, Key, TopicIndex, exact
+from brokers.rabbitmq.keys import ANY_KEY, Budget, Key, TopicIndex, exact, topic
 from brokers.rabbitmq.structs import Binding, Exchange, Policy
 
 DEFAULT_EXCHANGE = ""
@@ -220,7 +220,7 @@ def _known(exchange_type: str, key: str) -> Key:
         return exact(key)
     if exchange_type != "topic":
         return ANY_KEY
-    return Key(key, pattern=any(word in {"*", "#"} for word in key.split(".")))
+    return topic(key)
 
 
 def _number(value: Any) -> bool:
