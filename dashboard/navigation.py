@@ -99,13 +99,13 @@ def shell(rights: Rights, path: str, broker_id: int | None, now_ms: int) -> Navi
     """Return the shell of a page at `path`, which is one of broker `broker_id` or of none. One or two queries."""
     rows = [row for row in _brokers() if rights.sees_broker(row.pk)]
     counted = _counted(rights, rows)
-    in_queues = path.startswith("/queues") or path.endswith(("/queues", "/queue"))
-    suffix = "/queues" if in_queues else ""
+    in_queues = path == reverse("pages:queues") or path.endswith(("/queues", "/queue"))
+    page = "pages:broker_queues" if in_queues else "pages:broker"
     brokers = tuple(
         Choice(
             id=row.pk,
             name=row.name,
-            url=reverse("pages:broker", args=[row.pk]) + suffix,
+            url=reverse(page, args=[row.pk]),
             word=STATES[state_of(row, now_ms).condition][0],
             icon=STATES[state_of(row, now_ms).condition][1],
             queues=counted.get(row.pk),
@@ -115,7 +115,7 @@ def shell(rights: Rights, path: str, broker_id: int | None, now_ms: int) -> Navi
     )
     here = next((choice for choice in brokers if choice.current), None)
     sections = (
-        Section("", _everywhere(path, brokers)),
+        Section("", _everywhere(path, brokers, here)),
         *((Section(here.name, _of_broker(path, here)),) if here else ()),
         Section("Warren", _settings(rights, path, rows)),
     )
@@ -123,7 +123,7 @@ def shell(rights: Rights, path: str, broker_id: int | None, now_ms: int) -> Navi
         sections=tuple(section for section in sections if section.rooms),
         brokers=brokers,
         here=here,
-        all_url="/queues" if in_queues else reverse("pages:fleet"),
+        all_url=reverse("pages:queues" if in_queues else "pages:fleet"),
         username=rights.username,
         initials=initials(rights.username),
         role=role_words(rights, {row.pk: row.name for row in rows}),
@@ -181,19 +181,23 @@ def _counted(rights: Rights, rows: Sequence[Broker]) -> dict[int, int]:
     return counted
 
 
-def _everywhere(path: str, brokers: Sequence[Choice]) -> tuple[Room, ...]:
+def _everywhere(path: str, brokers: Sequence[Choice], here: Choice | None) -> tuple[Room, ...]:
     known = [choice.queues for choice in brokers if choice.queues is not None]
     queues = formats.count(sum(known)) if known else ""
     fleet = Room("Fleet", "fleet", reverse("pages:fleet"), "f", formats.count(len(brokers)), path == "/", phone=True)
-    return (fleet, Room("Queues", "queue", "/queues", "q", queues, path.startswith("/queues"), phone=True))
+    address = reverse("pages:queues")
+    # The phone's bar has one entry for queues: those of the broker that the page is of.
+    return (fleet, Room("Queues", "queue", address, "q", queues, path == address, phone=here is None))
 
 
 def _of_broker(path: str, here: Choice) -> tuple[Room, ...]:
     page = reverse("pages:broker", args=[here.id])
     queues = "" if here.queues is None else formats.count(here.queues)
+    listed = reverse("pages:broker_queues", args=[here.id])
+    of_queues = {listed, reverse("pages:queue", args=[here.id])}
     return (
         Room("Overview", "broker", page, "o", "", path == page, phone=True),
-        Room("Queues", "queue", f"{page}/queues", "l", queues, path.startswith(f"{page}/queue"), phone=True),
+        Room("Queues", "queue", listed, "l", queues, path in of_queues, phone=True),
     )
 
 

@@ -9,3 +9,6 @@ urlpatterns = [
     path("account/", include("dashboard.accounts.urls")),
     path("api/v1/", include("dashboard.api.urls")),
 ]
+
+handler403 = "dashboard.pages.errors.refused"
+handler404 = "dashboard.pages.errors.not_found"
