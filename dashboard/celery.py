@@ -9,11 +9,14 @@ from typing import Any
 from celery import Celery
 from celery.exceptions import SecurityWarning
 from django.conf import settings
+from kombu.transport import TRANSPORT_ALIASES
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "dashboard.settings")
 
 # Celery warns of root because of pickled messages, which are not accepted here: seven lines at every start.
 warnings.filterwarnings("ignore", category=SecurityWarning)
+
+TRANSPORT_ALIASES["filesystem"] = "dashboard.file_transport:Transport"
 
 app = Celery("warren")
 

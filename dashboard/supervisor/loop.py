@@ -146,8 +146,12 @@ class Supervisor:
         children = {one.child.name: one.process.pid for one in self.running if one.process is not None}
         path = Path(self.plan.status_file)
         fresh = path.with_suffix(".new")
-        fresh.write_text(json.dumps({"pid": os.getpid(), "address": self.plan.address, "children": children}))
-        fresh.replace(path)
+        try:
+            fresh.write_text(json.dumps({"pid": os.getpid(), "address": self.plan.address, "children": children}))
+            fresh.replace(path)
+        except OSError as error:
+            # It tells others who runs here; no reason to end what runs.
+            self.log.say(f"{path} could not be written: {error.strerror}.")
 
     def _end_all(self) -> None:
         """SIGTERM to all at once, SIGKILL to those whose patience ran out; their last lines are still read."""
