@@ -61,7 +61,8 @@ def test_it_offers_as_filters_only_what_the_person_sees(client: Client) -> None:
     shop = make_broker("shop")
     entry("broker.add", make_user("mara"), shop)
     client.force_login(make_user("noor", Role.VIEWER))
-    page = client.get(AUDIT).content.decode()
+    # The shell around the page may name the broker, which this person sees.
+    _, page = client.get(AUDIT).content.decode().split("<main", 1)
     for hidden in ("mara", "shop", "broker.add"):
         assert hidden not in page
 
@@ -133,5 +134,5 @@ def test_it_costs_as_many_queries_with_many_entries(
         client.get(AUDIT)
 
 
-# Session, person, rights, count, entries, three filters; and what the shell around every page asks.
-AUDIT_QUERIES = 8
+# Session, person, rights, count, entries, three filters; and the brokers, for the shell around every page.
+AUDIT_QUERIES = 9

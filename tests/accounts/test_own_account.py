@@ -148,5 +148,5 @@ def test_it_costs_as_many_queries_with_many_tokens(
         client.get("/account/tokens")
 
 
-# Session, person, tokens, grants; and what the shell around every page asks.
-OWN_TOKENS = 4
+# Session, person, tokens, grants; and rights and brokers, for the shell around every page.
+OWN_TOKENS = 6
