@@ -11,6 +11,7 @@ import pika
 import pytest
 
 from brokers.series import present
+from dashboard.queries import chart_series, queue_asked
 from tests.support import brokers
 from tests.support.brokers import TestBroker
 
@@ -96,6 +97,8 @@ def _fresh_memory() -> Iterator[None]:
     yield
     for broker_id in list(present._keepers):
         present.forget(broker_id)
+    chart_series.forget()
+    queue_asked.forget()
 
 
 def _broker_of_test(request: pytest.FixtureRequest) -> TestBroker:

@@ -1,4 +1,4 @@
-"""The style sheets that plotly.js would put into the page, which the page's policy refuses; see static/css/plots.css."""
+"""The style sheets that plotly.js would put into the page, and the page's policy refuses; see static/css/plots.css."""
 
 from __future__ import annotations
 

@@ -28,11 +28,10 @@ def by_figure(series: Series, figures: Iterable[Figure]) -> dict[str, ChartPoint
 
 def plain(values: NDArray[np.float64]) -> list[float | None]:
     """Return values for JSON: None for *unknown*, whole numbers whole, others with three decimals."""
-    return [
-        None if not math.isfinite(value) else int(value) if value == int(value) else value for value in _rounded(values)
-    ]
+    return [_number(value) for value in values.tolist()]
 
 
-def _rounded(values: NDArray[np.float64]) -> list[float]:
-    found: list[float] = np.round(values, 3).tolist()
-    return found
+def _number(value: float) -> float | None:
+    if not math.isfinite(value):
+        return None
+    return int(value) if value == int(value) else round(value, 3)
