@@ -33,7 +33,7 @@ class State(Schema):
     """How collecting from a broker stands."""
 
     condition: Condition
-    since: Moment | None = Field(description="When that began; null where no poll has ended yet.")
+    since: Moment | None = Field(description="Since when it is not live; null while it is, or was never asked.")
     reason: str = Field(description="Why it is not well, empty where it is.")
     remedy: str = Field(description="What to do about it.")
 
@@ -157,7 +157,7 @@ def item(facts: BrokerFacts) -> BrokerItem:
         name=facts.name,
         state=State(
             condition=facts.condition,
-            since=moment(facts.failing_since_ms),
+            since=None if facts.condition is Condition.LIVE else moment(facts.failing_since_ms),
             reason=facts.reason_sentence,
             remedy=facts.remedy,
         ),
@@ -176,7 +176,7 @@ def full(facts: BrokerFacts, settings: Broker | None) -> BrokerFull:
         **item(facts).model_dump(),
         erlang_version=facts.erlang,
         nodes=[_node(facts, node) for node in facts.nodes],
-        vhosts=[_vhost(facts, vhost) for vhost in facts.vhosts],
+        vhosts=[_vhost(facts, vhost) for vhost in sorted(facts.vhosts, key=lambda vhost: vhost.name)],
         settings=_settings(settings) if settings else None,
     )
 

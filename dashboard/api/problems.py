@@ -26,7 +26,7 @@ SENTENCES: dict[int, str] = {
     405: "This address does not take this method.",
     409: "This can't be done as things stand.",
     413: "The request is too large.",
-    422: "Part of the request can't be used.",
+    422: "Part of the request can't be used; `errors` says of each field why.",
     429: "Too many requests; wait for as long as Retry-After says.",
     500: "Warren failed at this. Its log says why.",
     503: "Warren can't answer now.",
@@ -61,9 +61,10 @@ def problem(
     errors: Mapping[str, str] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> HttpResponse:
-    """Return problem details as an answer. Without `detail` it is the errors' sentences, or the status' own."""
+    """Return problem details as an answer. Without `detail` it is the one error's sentence, or the status' own."""
     if not detail:
-        detail = " ".join(errors.values()) if errors else SENTENCES.get(status, "The request failed.")
+        alone = next(iter(errors.values())) if errors and len(errors) == 1 else ""
+        detail = alone or SENTENCES.get(status, "The request failed.")
     body = Problem(
         type="about:blank",
         title=HTTPStatus(status).phrase,

@@ -21,7 +21,7 @@ from dashboard.api import moments
 from dashboard.api.auth import rights
 from dashboard.api.broker_shapes import shown_names
 from dashboard.api.problems import ProblemError
-from dashboard.api.shapes import Moment, Text, figure, moment, refuse_unknown
+from dashboard.api.shapes import Moment, Number, Text, figure, moment, refuse_unknown
 
 router = Router(tags=["series"])
 MOST_POINTS = 3_000
@@ -37,8 +37,8 @@ class SeriesQuery(Schema):
     name: Text | None = Field(None, description="With kind node, exchange and queue.")
     metrics: str = Field(
         "",
-        description="Gauges, counters and rates, separated by commas (`ready,publish_rate`); empty: all gauges and rates "
-        "of the kind.",
+        description="Gauges, counters and rates, separated by commas (`ready,publish_rate`). "
+        "Empty: all gauges and rates of the kind.",
     )
     from_: str = Field(
         "", alias="from", description="RFC 3339 or Unix seconds; an hour before `to` where it is not given."
@@ -68,7 +68,7 @@ class SeriesAnswer(Schema):
     to: Moment
     step: float = Field(description="Seconds.")
     times: list[Moment]
-    values: dict[str, list[float | None]] = Field(description="By metric, as long as `times`; null is unknown.")
+    values: dict[str, list[Number | None]] = Field(description="By metric, as long as `times`; null is unknown.")
     units: dict[str, str] = Field(description="By metric: messages, bytes, count, s, flag; rates end in /s.")
     unknown: dict[str, str] = Field(description="Why a metric has no value at all in this span.")
 

@@ -9,7 +9,7 @@ from typing import Annotated, Generic, TypeVar
 
 from django.http import HttpRequest
 from ninja import Schema
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from dashboard.api.problems import ProblemError
 
@@ -18,8 +18,10 @@ MOST_A_PAGE = 500
 USUAL_A_PAGE = 100
 
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-24T18:05:10.250Z"])]
+# Whole figures stay whole: 5, not 5.0.
+Number = Annotated[int | float, WithJsonSchema({"type": "number"})]
 Figures = Annotated[
-    dict[str, float | None], Field(description="Figures by name; null is unknown, and `unknown` says why.")
+    dict[str, Number | None], Field(description="Figures by name; null is unknown, and `unknown` says why.")
 ]
 Unknown = Annotated[dict[str, str], Field(description="For each figure that is null the sentence that says why.")]
 
@@ -80,10 +82,10 @@ def moment(ms: float | None) -> str | None:
 
 
 def figure(value: float) -> float | None:
-    """Return a figure as JSON has it: None for *unknown*, whole numbers without a fraction."""
+    """Return a figure as JSON has it: None for *unknown*, whole numbers without a fraction, others to a millionth."""
     if math.isnan(value) or math.isinf(value):
         return None
-    return int(value) if value == int(value) and abs(value) < 2**53 else value
+    return int(value) if value == int(value) and abs(value) < 2**53 else round(value, 6)
 
 
 def figures(values: Mapping[str, float], names: Iterable[str]) -> dict[str, float | None]:

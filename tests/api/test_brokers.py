@@ -34,6 +34,7 @@ def test_it_lists_brokers_with_state_figures_and_reasons(admin: Api, shop: Broke
     assert found["id"] == shop.pk
     assert found["state"]["condition"] == "live"
     assert found["version"] == "4.0.5"
+    assert found["state"]["since"] is None
     assert found["polled_at"].endswith("Z")
     assert found["figures"]["ready"] == 7784
     assert found["figures"]["publish_rate"] == pytest.approx(110, rel=0.01)

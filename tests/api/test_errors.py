@@ -56,6 +56,11 @@ def test_it_answers_422_for_json_of_another_shape(admin: Api, body: bytes) -> No
     assert admin.call("POST", "/brokers", body).status_code == 422
 
 
+def test_it_takes_no_body_without_end(admin: Api) -> None:
+    assert admin.call("POST", "/brokers", b'{"name": "' + b"x" * 3_000_000 + b'"}').status_code in {400, 413}
+    assert admin.call("POST", "/brokers", b"[" * 200_000).status_code == 400
+
+
 def test_it_tells_nothing_of_what_went_wrong_inside(
     admin: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
