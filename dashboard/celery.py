@@ -46,6 +46,7 @@ app.conf.update(
     worker_send_task_events=False,
     worker_prefetch_multiplier=1,
     worker_hijack_root_logger=False,
+    worker_redirect_stdouts=False,
     enable_utc=True,
     timezone="UTC",
     # Beat only says that a moment has come; what is due is decided from our tables.
