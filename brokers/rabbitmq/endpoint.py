@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -74,6 +75,18 @@ class Endpoint:
     def address(self) -> str:
         """`host:port`, as sentences name the broker."""
         return address_of(self.management_url)
+
+    def hiding(self, text: str) -> str:
+        """Return text that came from the other side with this endpoint's secrets taken out.
+
+        What stands before a broker may give back the headers it was sent, in an error page for one.
+        """
+        pair = b64encode(f"{self.username}:{self.password}".encode()).decode()
+        for secret in (pair, self.token, self.password, self.client_key_pem.strip()):
+            # A password that is the user's name, as guest's is, is none.
+            if secret and secret != self.username:
+                text = text.replace(secret, "…")
+        return text
 
     def __repr__(self) -> str:
         how = "token" if self.token else "password" if self.password else "no password"

@@ -222,7 +222,7 @@ class Management:
         try:
             return decode_one(answer.body, item)
         except MalformedError as error:
-            raise refusals.malformed(answer, error) from error
+            raise refusals.malformed(answer, error, self.endpoint) from error
 
     def _list(
         self,
@@ -237,7 +237,7 @@ class Management:
         try:
             return decode_list(answer.body, item)
         except MalformedError as error:
-            raise refusals.malformed(answer, error) from error
+            raise refusals.malformed(answer, error, self.endpoint) from error
 
     def _paged(
         self, segments: list[str], item: type[S], query: dict[str, str], page_size: int, vhost: str | None
@@ -253,7 +253,7 @@ class Management:
                 if error.kind is ErrorKind.PAGE_OUT_OF_RANGE:
                     return list(found.values())  # the list grew shorter meanwhile, or is empty
                 raise
-            items, pages = _page(answer, item)
+            items, pages = _page(answer, item, self.endpoint)
             for one in items:
                 found[(getattr(one, "vhost", ""), getattr(one, "name", ""))] = one
             if page >= pages:
@@ -270,7 +270,7 @@ def _one_or_all(vhost: str | None) -> list[str]:
     return [] if vhost is None else [vhost]
 
 
-def _page(answer: Answer, item: type[S]) -> tuple[list[S], int]:
+def _page(answer: Answer, item: type[S], endpoint: Endpoint) -> tuple[list[S], int]:
     """Return (items, number of pages). A server that ignores paging sends the plain list: one page."""
     try:
         if answer.body.lstrip()[:1] == b"[":
@@ -278,7 +278,7 @@ def _page(answer: Answer, item: type[S]) -> tuple[list[S], int]:
         head = msgspec.json.decode(answer.body, type=Page)
         return decode_list(head.items, item), head.page_count
     except (MalformedError, msgspec.DecodeError) as error:
-        raise refusals.malformed(answer, error) from error
+        raise refusals.malformed(answer, error, endpoint) from error
 
 
 __all__ = ["PAGE_SIZE", "QUEUE_COLUMNS", "Management", "Measure", "NotFoundError", "segment"]

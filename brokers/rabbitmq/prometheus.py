@@ -13,7 +13,7 @@ from http import HTTPStatus
 from urllib.parse import urlencode
 
 from brokers.rabbitmq import exposition
-from brokers.rabbitmq.endpoint import address_of
+from brokers.rabbitmq.endpoint import Endpoint, address_of
 from brokers.rabbitmq.errors import AnswerError, BrokerError, ErrorKind, clipped, quoted
 from brokers.rabbitmq.exposition import Samples
 from brokers.rabbitmq.http import Answer, Client, Limits, Measure
@@ -76,7 +76,7 @@ class Prometheus:
         if self._measured is not None:
             what = url.removeprefix(self.url.removesuffix("/metrics"))
             self._measured(Measure(what, answer.seconds, answer.bytes, answer.wire_bytes))
-        found = _read(answer, {*names, _IDENTITY})
+        found = _read(answer, {*names, _IDENTITY}, self._client.endpoint)
         identity = _identity(answer, found.pop(_IDENTITY, None))
         if self.node and identity.node != self.node:
             raise AnswerError(
@@ -109,7 +109,7 @@ def locate(client: Client, addresses: Iterable[str], limits: Limits) -> dict[str
         return dict(zip(asked, pool.map(ask, asked), strict=True))
 
 
-def _read(answer: Answer, names: Collection[str]) -> dict[str, Samples]:
+def _read(answer: Answer, names: Collection[str], endpoint: Endpoint) -> dict[str, Samples]:
     where = address_of(answer.url)
     if answer.status == HTTPStatus.NOT_FOUND:
         raise AnswerError(
@@ -133,7 +133,7 @@ def _read(answer: Answer, names: Collection[str]) -> dict[str, Samples]:
             status=answer.status,
         )
     if answer.body.lstrip()[:1] in {b"<", b"{", b""} or "html" in answer.content_type:
-        raise _not_rabbitmq(answer, described(answer))
+        raise _not_rabbitmq(answer, described(answer, endpoint))
     try:
         return exposition.samples(answer.body, names)
     except exposition.TruncatedExpositionError:

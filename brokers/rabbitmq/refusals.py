@@ -26,7 +26,7 @@ from brokers.rabbitmq.structs import Refusal
 
 __all__ = ["NoPermissionRowError", "described", "malformed", "missing", "reason_of", "refusal", "unnameable"]
 
-_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,3000})", re.IGNORECASE)
 
 
 # "Not monitor user": how 3.10 to 4.3 refuse, with 401, somebody who did sign in and lacks a tag [measured].
@@ -37,7 +37,7 @@ _TAGS = {"monitor": "monitoring", "administrator": "administrator", "policymaker
 def refusal(answer: Answer, endpoint: Endpoint, *, missing_tag: str = "management", root: bool = False) -> AnswerError:
     """Return what a status other than 200 means. `root` where the path is one that every broker with the plugin has."""
     where = endpoint.address
-    reason = reason_of(answer)
+    reason = reason_of(answer, endpoint)
     user = endpoint.username or "USER"
     who = endpoint.username or ("the token" if endpoint.token else "nobody")
     status = answer.status
@@ -107,7 +107,7 @@ def unnameable(name: str, endpoint: Endpoint) -> AnswerError:
     )
 
 
-def malformed(answer: Answer, error: Exception) -> AnswerError:
+def malformed(answer: Answer, error: Exception, endpoint: Endpoint) -> AnswerError:
     """Return the error for a body that is not the JSON that was expected."""
     where = address_of(answer.url)
     if isinstance(error, MalformedError) and error.truncated and answer.body.strip():
@@ -119,20 +119,20 @@ def malformed(answer: Answer, error: Exception) -> AnswerError:
         )
     return AnswerError(
         ErrorKind.NOT_RABBITMQ,
-        f"{where} answers {described(answer)}, not RabbitMQ's management API.",
+        f"{where} answers {described(answer, endpoint)}, not RabbitMQ's management API.",
         "Enter the address of the management API; it is the one of the official UI, up to the #.",
         status=answer.status,
     )
 
 
-def reason_of(answer: Answer) -> str:
+def reason_of(answer: Answer, endpoint: Endpoint) -> str:
     """Return the broker's own words for a refusal, unwrapped and clipped; empty where there are none."""
     try:
         found = msgspec.json.decode(answer.body, type=Refusal)
     except msgspec.MsgspecError:
         return ""
-    reason = unwrapped(found.reason)
-    error = unwrapped(found.error, 60)
+    reason = unwrapped(endpoint.hiding(str(found.reason or "")))
+    error = unwrapped(endpoint.hiding(found.error or ""), 60)
     if error == "page_out_of_range":
         return f"{error}: {reason}"
     return reason or error
@@ -174,12 +174,14 @@ def _because(reason: str, *boring: str) -> str:
     return f": {reason}" if reason and reason not in boring else ""
 
 
-def described(answer: Answer) -> str:
+def described(answer: Answer, endpoint: Endpoint) -> str:
     """Return what an answer is that is not the wanted one: "with an HTML page titled …"."""
     title = _TITLE.search(answer.body[:4096])
     if title is not None or answer.body.lstrip()[:1] == b"<" or "html" in answer.content_type:
-        named = f" titled {quoted(title[1].decode('utf-8', 'replace'), 60)}" if title is not None else ""
+        named = (
+            f" titled {quoted(endpoint.hiding(title[1].decode('utf-8', 'replace')), 60)}" if title is not None else ""
+        )
         return f"with an HTML page{named}"
     if not answer.body.strip():
         return "with nothing"
-    return f"with something else ({clipped(answer.content_type or 'no content type', 60)})"
+    return f"with something else ({clipped(endpoint.hiding(answer.content_type) or 'no content type', 60)})"

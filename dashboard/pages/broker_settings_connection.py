@@ -82,5 +82,6 @@ def _run(place: Endpoint, told: queue.Queue[StepShown | None]) -> None:
 
 
 def _shown(step: Step) -> StepShown:
-    took = "" if step.verdict is connect_check.Verdict.IDLE else f"{step.seconds * 1000:,.0f} ms"
+    milliseconds = f"{step.seconds * 1000:,.0f} ms" if step.seconds >= 0.001 else "under 1 ms"
+    took = "" if step.verdict is connect_check.Verdict.IDLE else milliseconds
     return StepShown(step.name, step.verdict.value, step.sentence, step.remedy, "\n".join(step.commands), took)

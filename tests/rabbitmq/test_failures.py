@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import pickle
 import socket
 import threading
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -312,3 +313,38 @@ def test_it_sends_a_token_in_place_of_a_password() -> None:
 def test_its_errors_cross_processes(error: BrokerError) -> None:
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), again.__dict__, str(again)) == (type(error), error.__dict__, str(error))
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        lambda head: server.answers({"error": "bad", "reason": f"unexpected header: {head}"}, 500),
+        lambda head: server.answers({"error": head, "reason": None}, 400),
+        lambda head: server.answers(f"<title>{head}</title>", content_type="text/html"),
+        lambda head: server.answers("x", content_type=f"text/{head}"),
+        lambda head: server.answers(f"<title>{head}</title>", 404, content_type="text/html"),
+    ],
+)
+@pytest.mark.parametrize("fields", [{"username": "watch", "password": PASSWORD}, {"token": "eyJ-a-long-token"}])
+def test_it_repeats_no_credentials_that_the_other_side_gives_back(
+    echo: Callable[[str], Behaviour], fields: dict[str, str]
+) -> None:
+    def behave(talk: server.Talk, request: server.Request) -> None:
+        sent = next(line for line in request.head.splitlines() if line.startswith("Authorization"))
+        echo(f"{sent} {PASSWORD}".replace("\r\n", " "))(talk, request)
+
+    with misbehaving(behave) as served:
+        endpoint = Endpoint(served.url, **fields)
+        with Management(endpoint, IMPATIENT) as management, pytest.raises(BrokerError) as raised:
+            management.whoami()
+    told = f"{raised.value!r}{raised.value.__dict__}{raised.value.remedy}"
+    pair = base64.b64encode(f"watch:{PASSWORD}".encode()).decode()
+    assert pair not in told
+    assert "eyJ-a-long-token" not in told
+    assert "password" not in fields or PASSWORD not in told
+
+
+def test_it_shows_no_secret_of_an_endpoint_or_a_client() -> None:
+    endpoint = Endpoint("http://h:1", username="u", password="s3cret-p", token="s3cret-t", client_key_pem="s3cret-k")
+    for made in (endpoint, Client(Endpoint("http://h:1", password="s3cret-p")), Management(endpoint)):
+        assert "s3cret" not in f"{made!r}{made}"
