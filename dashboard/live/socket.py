@@ -163,8 +163,10 @@ class LiveSocket:
 
     async def _deliver(self) -> None:
         while True:
+            # Not wait_for: on Python 3.11 it may swallow the cancelling that ends this task.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._news.wait(), LOOK_AGAIN_S)
+                async with asyncio.timeout(LOOK_AGAIN_S):
+                    await self._news.wait()
             self._news.clear()
             try:
                 if self._rights_may_differ() and not await self._identify():

@@ -79,6 +79,7 @@ class Socket:
         while True:
             event = await self.communicator.receive_output(timeout=20)
             if event["type"] == "websocket.close":
+                await self.communicator.wait(timeout=10)
                 return int(event["code"])
 
     async def leave(self) -> None:
