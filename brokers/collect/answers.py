@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brokers.collect.measures import CallMeasure
+from brokers.rabbitmq.errors import BrokerError
 
 # One metric family of one node: raw label bytes and values, in the same order.
 Samples = tuple[list[bytes], NDArray[np.float64]]
@@ -61,6 +62,8 @@ class Scrape:
     vhosts: Figures | None = None
     # Broker-wide figures by metric name, as the management API's overview tells them.
     overview: Mapping[str, float] | None = None
+    # The errors of calls of the management API that failed, by path.
+    untold: Mapping[str, BrokerError] = field(default_factory=dict)
     measures: tuple[CallMeasure, ...] = ()
     # CPU seconds of the threads that asked and parsed.
     cpu_s: float = 0.0

@@ -12,7 +12,7 @@ from brokers.collect.measures import CallMeasure
 from brokers.collect.models import PollState
 from brokers.collect.plan import Abilities
 from brokers.rabbitmq.capabilities import Capabilities, capabilities, located
-from brokers.rabbitmq.errors import BrokerError, UnreachableError
+from brokers.rabbitmq.errors import BrokerError, ErrorKind, UnreachableError
 from brokers.rabbitmq.http import Limits
 from brokers.rabbitmq.management import Management, Measure
 from brokers.rabbitmq.prometheus import locate
@@ -23,6 +23,10 @@ from brokers.registry.models import Broker
 REFRESH_MS = 300_000
 # The same while some node's Prometheus is out of reach.
 REFRESH_SOON_MS = 60_000
+# Answers that will be the same in the next tick: the user may not ask it, or the server does not offer it.
+_FOR_GOOD = frozenset(
+    {ErrorKind.FORBIDDEN, ErrorKind.NOT_FOUND, ErrorKind.PLUGIN_OFF, ErrorKind.REFUSED_REQUEST, ErrorKind.NOT_RABBITMQ}
+)
 # Seconds; part of a tick goes to finding out who answers where.
 _LOCATING = Limits(connect=1.0, read=1.0, total=1.2)
 
@@ -49,6 +53,11 @@ class _Held(msgspec.Struct, frozen=True):
     escapes_labels: bool = False
     counts: bool = True
     whole: bool = True
+    # Why what has no count is not known to have none.
+    counts_missing: str = ""
+    remarks: tuple[str, ...] = ()
+    # Calls that were refused since, with the sentence, by path: not asked again until abilities are found out anew.
+    refused: dict[str, str] = {}
 
 
 def find(clients: Clients, broker: Broker, state: PollState, now_ms: int) -> Found:
@@ -72,6 +81,15 @@ def find(clients: Clients, broker: Broker, state: PollState, now_ms: int) -> Fou
     return Found(found.abilities, found.version, found.escapes_labels, found.encoded, fresh=True, measures=tuple(taken))
 
 
+def refused(encoded: bytes, untold: Mapping[str, BrokerError]) -> bytes | None:
+    """Return abilities with what a tick found to be refused for good in them; None where there is nothing new."""
+    held = msgspec.json.decode(encoded, type=_Held)
+    fresh = {
+        path: error.sentence for path, error in untold.items() if error.kind in _FOR_GOOD and path not in held.refused
+    }
+    return msgspec.json.encode(msgspec.structs.replace(held, refused=held.refused | fresh)) if fresh else None
+
+
 def _flags(management: Management) -> list[FeatureFlag] | None:
     """Return the feature flags, None where they are not told."""
     try:
@@ -91,8 +109,11 @@ def _held(clients: Clients, told: Capabilities) -> _Held:
         prometheus_missing="" if reached else _why_missing(failed),
         counters_exposed=told.counters_exposed,
         escapes_labels=told.escapes_labels,
-        counts=told.counts,
+        counts=told.counts and told.product == "RabbitMQ",
         whole=not failed,
+        # Elsewhere nobody knows whether a count that is not shown is zero or is not kept.
+        counts_missing="" if told.product == "RabbitMQ" else f"{told.product} does not tell it.",
+        remarks=told.remarks,
     )
 
 
@@ -108,5 +129,8 @@ def _made(held: _Held, encoded: bytes) -> Found:
         prometheus_missing=held.prometheus_missing,
         counters_exposed=held.counters_exposed,
         counts=held.counts,
+        counts_missing=held.counts_missing,
+        remarks=held.remarks,
+        refused=held.refused,
     )
     return Found(abilities, held.version, held.escapes_labels, encoded)

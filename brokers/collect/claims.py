@@ -34,8 +34,9 @@ _FIELDS = {
     Lane.TICK: ("next_due_ms", "claim", "claimed_until_ms"),
     Lane.DEFINITIONS: ("definitions_due_ms", "definitions_claim", "definitions_claimed_until_ms"),
 }
+TICK_SPAN_MS = int((TICK_DEADLINE_S + TICK_MARGIN_S) * 1000)
 _SPAN_MS = {
-    Lane.TICK: int((TICK_DEADLINE_S + TICK_MARGIN_S) * 1000),
+    Lane.TICK: TICK_SPAN_MS,
     Lane.DEFINITIONS: int(DEFINITIONS_DEADLINE_S * 1000),
 }
 

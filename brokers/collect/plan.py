@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from brokers.collect.frame import GLOBAL_COUNTERS, Reading
 from brokers.collect.queue_table import COUNTERS
+from brokers.collect.reasons import EXCHANGES, NODES, OVERVIEW, QUEUES, VHOSTS, without
 from brokers.series.metrics import Kind
 
 # Above this many queues the management API is not asked for statistics of each queue in every tick.
@@ -47,6 +48,9 @@ class Abilities:
     prometheus_missing: str = ""
     counters_exposed: bool = False
     counts: bool = True
+    # Why what has no count yet is not known to have none; empty where `counts`.
+    counts_missing: str = ""
+    remarks: tuple[str, ...] = ()
     # Calls of the management API that were refused or are not known there, with the reason, by the call's path.
     refused: Mapping[str, str] = field(default_factory=dict)
 
@@ -84,17 +88,17 @@ def plan(abilities: Abilities, queues: int, exchanges: int, cadence_s: float, de
     else:
         source = Source.MIXED
     managed = source is not Source.PROMETHEUS
-    queues_every = _statistics_every_ms(queues, depth=not exposed, refused="/api/queues" in abilities.refused)
-    exchanges_every = _statistics_every_ms(exchanges, depth=False, refused="/api/exchanges" in abilities.refused)
+    queues_every = _statistics_every_ms(queues, depth=not exposed, refused=QUEUES in abilities.refused)
+    exchanges_every = _statistics_every_ms(exchanges, depth=False, refused=EXCHANGES in abilities.refused)
     found = Plan(
         source=source,
         prometheus=dict(abilities.prometheus),
         families=(*_GAUGE_FAMILIES, *(_COUNTER_FAMILIES if source is Source.PROMETHEUS else ())),
-        nodes="/api/nodes" not in abilities.refused,
-        overview=not exposed and "/api/overview" not in abilities.refused,
+        nodes=NODES not in abilities.refused,
+        overview=not exposed and OVERVIEW not in abilities.refused,
         queues_every_ms=queues_every if managed else None,
         exchanges_every_ms=exchanges_every if managed else None,
-        vhosts=managed and "/api/vhosts" not in abilities.refused,
+        vhosts=managed and VHOSTS not in abilities.refused,
         definitions_every_ms=definitions_every_ms(queues + exchanges, definitions_s),
         reading=Reading(str(source), counters_exposed=source is Source.PROMETHEUS, counted=abilities.counts),
         sentences=(),
@@ -137,6 +141,7 @@ def _statistics_every_ms(objects: int, *, depth: bool, refused: bool) -> int | N
 
 def _explained(chosen: Plan, abilities: Abilities, cadence_s: float) -> Plan:
     every = f"every {cadence_s:g} s"
+    exposed = bool(chosen.prometheus)
     said: list[str] = []
     unknown: dict[str, str] = {}
     if chosen.prometheus:
@@ -156,8 +161,11 @@ def _explained(chosen: Plan, abilities: Abilities, cadence_s: float) -> Plan:
     if chosen.source is not Source.PROMETHEUS:
         _counters_by_management(chosen, abilities, unknown)
     if not abilities.counts:
-        reason = "The broker was set to count no messages (management rates mode none)."
+        reason = abilities.counts_missing or "The broker was set to count no messages (management rates mode none)."
         unknown |= {f"{kind}.{name}": reason for kind in (Kind.QUEUE, Kind.VHOST) for name in COUNTERS}
+    for path, reason in abilities.refused.items():
+        unknown |= dict.fromkeys(without(path, exposed=exposed), reason)
+    said += abilities.remarks
     said.append(f"Definitions, policies and bindings every {chosen.definitions_every_ms // 1000} s.")
     return Plan(
         **{name: getattr(chosen, name) for name in Plan.__dataclass_fields__ if name not in {"sentences", "unknown"}},
@@ -189,7 +197,7 @@ def _counters_by_management(chosen: Plan, abilities: Abilities, unknown: dict[st
     for name in ("confirmed", "returned", "dropped"):
         unknown[f"{Kind.EXCHANGE}.{name}"] = f"The management API does not count this by exchange. {older}."
     if chosen.queues_every_ms is None:
-        reason = abilities.refused.get("/api/queues", "The broker refuses its list of queues.")
+        reason = abilities.refused.get(QUEUES, "The broker refuses its list of queues.")
         unknown |= {f"{Kind.QUEUE}.{name}": reason for name in COUNTERS}
     elif chosen.queues_every_ms:
         reason = (
@@ -198,8 +206,8 @@ def _counters_by_management(chosen: Plan, abilities: Abilities, unknown: dict[st
         )
         unknown |= {f"{Kind.QUEUE}.{name}": reason for name in COUNTERS}
     if not chosen.vhosts:
-        reason = abilities.refused.get("/api/vhosts", "The broker refuses its list of vhosts.")
+        reason = abilities.refused.get(VHOSTS, "The broker refuses its list of vhosts.")
         unknown |= {f"{Kind.VHOST}.{name}": reason for name in COUNTERS}
     if not chosen.prometheus and not chosen.overview:
-        reason = abilities.refused.get("/api/overview", "The broker refuses its overview.")
+        reason = abilities.refused.get(OVERVIEW, "The broker refuses its overview.")
         unknown |= {f"{Kind.BROKER}.{name}": reason for name in GLOBAL_COUNTERS}

@@ -12,10 +12,10 @@ import msgspec
 import numpy as np
 from django.db import DatabaseError, transaction
 
-from brokers.collect import counters, events, measures
+from brokers.collect import counters, events, measures, reasons
 from brokers.collect.answers import Scrape
-from brokers.collect.capabilities import Found, find
-from brokers.collect.claims import extend, hasten, holds
+from brokers.collect.capabilities import Found, find, refused
+from brokers.collect.claims import TICK_SPAN_MS, extend, hasten, holds
 from brokers.collect.clients import clients_of
 from brokers.collect.events import BrokerFacts, Event
 from brokers.collect.frame import Base, Built, build
@@ -66,6 +66,9 @@ class _Tick:
     found: Found | None = None
     plan: Plan | None = None
     asked_rates: bool = False
+    # Abilities with what this tick found to be refused; None where there was nothing new.
+    refused: bytes | None = None
+    unknown: dict[str, str] = field(default_factory=dict)
     fresh_names: bool = False
 
     def measured(self, built: Built | None, answer_to_row_ms: int | None) -> TickMeasures:
@@ -135,6 +138,8 @@ def _ask(tick: _Tick) -> Built:
     clients = clients_of(broker)
     tick.found = found = find(clients, broker, state, tick.began_ms)
     tick.calls += found.measures
+    if found.fresh and not extend(broker.id, tick.token, now_ms(), TICK_SPAN_MS):
+        raise _LostError  # to find out took so long that the claim ended
     labels = cache_of(broker.id)
     labels.directory.refresh()
     cadence_s = max(broker.cadence_s, state.cadence_ms / 1000)
@@ -153,6 +158,12 @@ def _ask(tick: _Tick) -> Built:
         if not extend(broker.id, tick.token, now_ms(), span_ms):
             raise _LostError
     answers = scrape(clients, chosen, with_lists=tick.asked_rates)
+    tick.refused = refused(found.encoded, answers.untold)
+    tick.unknown = chosen.unknown | reasons.now(
+        {path: error.sentence for path, error in answers.untold.items()},
+        answers.silent,
+        exposed=answers.exposed is not None,
+    )
     tick.calls += answers.measures
     tick.cpu_elsewhere_s += answers.cpu_s
     _give_slots(tick, labels, answers)
@@ -232,7 +243,7 @@ def _store(tick: _Tick, built: Built) -> Outcome:
                 error_sentence="",
                 error_remedy="",
                 facts=msgspec.json.encode(events.merge(before, built.facts)),
-                unknown=tick.plan.unknown if tick.plan else {},
+                unknown=tick.unknown,
                 **_capabilities(tick),
                 **({"rates_ms": tick.began_ms} if tick.asked_rates else {}),
             )
@@ -296,10 +307,12 @@ def _take_claim(tick: _Tick, **fields: object) -> None:
 
 def _capabilities(tick: _Tick) -> dict[str, object]:
     found = tick.found
-    if found is None or not found.fresh:
+    if found is None:
         return {}
+    if not found.fresh:
+        return {} if tick.refused is None else {"capabilities": tick.refused}
     return {
-        "capabilities": found.encoded,
+        "capabilities": tick.refused or found.encoded,
         "capabilities_ms": tick.began_ms,
         "capabilities_revision": tick.broker.revision,
     }

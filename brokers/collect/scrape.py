@@ -14,7 +14,8 @@ from brokers.collect.clients import Clients
 from brokers.collect.frame import DETAILED_NAMES, PLAIN_NAMES
 from brokers.collect.measures import CallMeasure
 from brokers.collect.plan import Plan
-from brokers.rabbitmq.errors import BrokerError, ForbiddenError, UnauthorisedError
+from brokers.collect.reasons import EXCHANGES, NODES, OVERVIEW, QUEUES, VHOSTS
+from brokers.rabbitmq.errors import BrokerError, UnauthorisedError
 from brokers.rabbitmq.http import Client
 from brokers.rabbitmq.management import Management, Measure
 from brokers.rabbitmq.prometheus import Prometheus
@@ -26,7 +27,7 @@ _COLUMNS = (
     "message_stats.publish,message_stats.deliver_get,message_stats.ack,message_stats.redeliver"
 )
 _RATE_COLUMNS = "name,vhost,message_stats.publish,message_stats.deliver_get,message_stats.ack,message_stats.redeliver"
-_NODES, _OVERVIEW, _QUEUES, _EXCHANGES, _VHOSTS = "nodes", "overview", "queues", "exchanges", "vhosts"
+_NODES, _OVERVIEW, _QUEUES, _EXCHANGES, _VHOSTS = NODES, OVERVIEW, QUEUES, EXCHANGES, VHOSTS
 
 
 def scrape(clients: Clients, chosen: Plan, *, with_lists: bool) -> Scrape:
@@ -60,6 +61,7 @@ def scrape(clients: Clients, chosen: Plan, *, with_lists: bool) -> Scrape:
         exchanges=figures.of_exchanges(_answer(asked, _EXCHANGES), counted=chosen.reading.counted),
         vhosts=figures.of_vhosts(_answer(asked, _VHOSTS), counted=chosen.reading.counted),
         overview=figures.of_overview(_answer(asked, _OVERVIEW), counted=chosen.reading.counted),
+        untold=_untold(clients, asked, deadline_s),
         measures=measures,
         cpu_s=sum(job.cpu_s for job in jobs),
     )
@@ -119,7 +121,7 @@ def _refuse_useless(
     clients: Clients, chosen: Plan, asked: Mapping[str, Job[Any]], nodes: Mapping[str, Job[Any]], deadline_s: float
 ) -> None:
     for job in asked.values():
-        if isinstance(job.error, UnauthorisedError | ForbiddenError):
+        if isinstance(job.error, UnauthorisedError):
             raise job.error
     where = clients.endpoint.address
     if chosen.prometheus:
@@ -136,6 +138,15 @@ def _refuse_useless(
         if job.error is not None:
             raise job.error
     raise too_slow(source[0].what, where, deadline_s)
+
+
+def _untold(clients: Clients, asked: Mapping[str, Job[Any]], deadline_s: float) -> dict[str, BrokerError]:
+    """Return why each call of the management API that brought nothing did not."""
+    return {
+        path: job.error or too_slow(path, clients.endpoint.address, deadline_s)
+        for path, job in asked.items()
+        if job.answer is None or not job.done.is_set()
+    }
 
 
 def _answer(asked: Mapping[str, Job[Any]], what: str) -> Any:
