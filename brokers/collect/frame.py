@@ -316,13 +316,16 @@ def _exchange_table(scrape: Scrape, labels: LabelCache, reading: Reading) -> Tab
 def _broker_table(
     scrape: Scrape, labels: LabelCache, nodes: list[NodeSeen], vhost_table: Table, base: Base, parts: Parts
 ) -> Table:
-    row: dict[str, float] = {name: float(vhost_table.column(name).sum()) for name in ("ready", "unacked", "consumers")}
-    row["queues"] = float(vhost_table.column("queues").sum())
-    row["vhosts"] = float(len(vhost_table.slots))
+    row: dict[str, float] = dict.fromkeys(("ready", "unacked", "consumers", "queues"), math.nan)
+    if not _nothing_told(scrape):  # the sum of no vhosts is zero only where somebody told of queues
+        row = {name: float(vhost_table.column(name).sum()) for name in row}
+    vhosts = scrape.vhosts is not None or labels.directory.by_slot.get(Kind.VHOST)
+    row["vhosts"] = float(len(vhost_table.slots)) if vhosts else math.nan
     exchanges = labels.directory.by_slot.get(Kind.EXCHANGE)
     row["exchanges"] = float(sum(found.gone_ms is None for found in exchanges.values())) if exchanges else math.nan
-    row["nodes"] = float(len(nodes))
-    row["nodes_running"] = float(sum(node.running is True for node in nodes))
+    if nodes:
+        row["nodes"] = float(len(nodes))
+        row["nodes_running"] = float(sum(node.running is True for node in nodes))
     overview = scrape.overview or {}
     if scrape.exposed is not None:
         row["connections"] = _over_nodes(scrape, _NODE_GAUGES["connections"])
