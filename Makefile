@@ -45,7 +45,7 @@ lint: setup ## Check style, types, import rules and templates
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
-	@if [ -d templates ]; then $(BIN)/djlint --quiet --check --lint templates; fi
+	@if [ -d templates ]; then $(BIN)/djlint --quiet --lint templates; fi
 
 bench: setup ## Measure; prints a table and writes benchmarks/results/latest.json
 	@$(BIN)/python -m benchmarks
