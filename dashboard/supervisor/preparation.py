@@ -88,7 +88,8 @@ def processes() -> list[Child]:
         *(python, "-m", "uvicorn", "dashboard.asgi:application"),
         *("--host", settings.WARREN_HOST, "--port", str(settings.WARREN_PORT)),
         *("--ws", "websockets-sansio", "--lifespan", "auto", "--timeout-graceful-shutdown", "3"),
-        *("--log-level", "warning", "--no-access-log", "--no-server-header"),
+        # Whose X-Forwarded-For is believed is decided by WARREN_PROXIES, not by uvicorn.
+        *("--log-level", "warning", "--no-access-log", "--no-server-header", "--no-proxy-headers"),
     ]
     worker = [
         *(*celery, "worker", "--pool", "threads", "--concurrency", str(_WORKER_THREADS)),
