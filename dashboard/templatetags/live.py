@@ -162,7 +162,8 @@ def _icon(icon: str, tone: str) -> SafeString:
 
 
 def _meter(share: float, tone: str, text: str) -> SafeString:
-    width = f"{min(1.0, max(0.0, share)) * 100:.0f}%"
+    tenths = int(min(1.0, max(0.0, share)) * 1000 + 0.5)
+    width = f"{tenths // 10}.{tenths % 10}%"
     return format_html(
         '<svg class="bar" height="6" role="img" aria-label="{}"><rect class="bar-bg" width="100%" height="6" rx="3">'
         '</rect><rect class="bar-v{}" x="0%" width="{}" height="6" rx="2"></rect></svg>'

@@ -86,7 +86,8 @@ function stateIcon(icon, tone) {
 
 function meter(share, state, label) {
   const tone = Object.hasOwn(TONES, state ?? "") ? ` bar-v--${TONES[state]}` : "";
-  const width = `${Math.round(Math.min(1, Math.max(0, share)) * 100)}%`;
+  const tenths = Math.floor(Math.min(1, Math.max(0, share)) * 1000 + 0.5);
+  const width = `${Math.floor(tenths / 10)}.${tenths % 10}%`;
   const bar = svg("svg", { class: "bar", height: "6", role: "img", "aria-label": label });
   bar.append(
     svg("rect", { class: "bar-bg", width: "100%", height: "6", rx: "3" }),

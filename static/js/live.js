@@ -272,7 +272,7 @@ function showCells(one, waiting) {
 }
 
 function showCharts(frame, view) {
-  for (const [key, { times, values, full = false, start }] of Object.entries(frame.charts ?? {})) {
+  for (const [key, { times, values, full = false, start = 0 }] of Object.entries(frame.charts ?? {})) {
     const detail = { points: { times, values }, full, start, whole: view.charts.get(key) ?? { times: [], values: {} } };
     for (const element of document.querySelectorAll(`[data-chart="${CSS.escape(key)}"]`)) {
       element.dispatchEvent(new CustomEvent("warren:chart", { detail }));

@@ -126,7 +126,7 @@ def _joined(held: dict[str, Any] | None, points: dict[str, Any]) -> dict[str, An
     keep = [
         index
         for index, time in enumerate(held["times"])
-        if time >= points["start"] and (not points["times"] or time < points["times"][0])
+        if time >= points.get("start", 0) and (not points["times"] or time < points["times"][0])
     ]
     return {
         "times": [held["times"][index] for index in keep] + points["times"],
