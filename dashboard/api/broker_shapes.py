@@ -29,7 +29,7 @@ def shown_names(kind: Kind) -> tuple[str, ...]:
     return (*gauges, *(rate for rate, counter in RATES.items() if counter in stored))
 
 
-class State(Schema):
+class Collecting(Schema):
     """How collecting from a broker stands."""
 
     condition: Condition
@@ -43,7 +43,7 @@ class BrokerItem(Schema):
 
     id: int
     name: str
-    state: State
+    state: Collecting
     whole: bool = Field(description="You see all of the broker; otherwise figures are sums over the vhosts you see.")
     version: str = Field(description="RabbitMQ's version, empty where it is not known yet.")
     polled_at: Moment | None = Field(description="The moment of the figures.")
@@ -155,7 +155,7 @@ def item(facts: BrokerFacts) -> BrokerItem:
     return BrokerItem(
         id=facts.id,
         name=facts.name,
-        state=State(
+        state=Collecting(
             condition=facts.condition,
             since=None if facts.condition is Condition.LIVE else moment(facts.failing_since_ms),
             reason=facts.reason_sentence,

@@ -18,9 +18,9 @@ DESCRIPTION = (
 )
 
 # Errors that any request may meet, and those that hang on its kind.
-_ALWAYS = (401, 422, 500)
-_OF_AN_OBJECT = (403, 404)
-_OF_A_CHANGE = (400, 403, 409)
+_ALWAYS = (400, 401, 403, 422, 500)
+_OF_AN_OBJECT = (404,)
+_OF_A_CHANGE = (409, 413)
 
 
 def room(api: NinjaAPI) -> Router:

@@ -7,7 +7,7 @@ import time
 from enum import StrEnum
 from typing import Any
 
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from ninja import Query, Router, Schema
 from pydantic import Field
 
@@ -27,6 +27,7 @@ from dashboard.api.shapes import (
     figures,
     moment,
     next_page,
+    plain,
     reasons,
     refuse_unknown,
 )
@@ -124,7 +125,7 @@ class QueueFull(QueueItem):
     operation_id="list_queues",
     summary="List queues",
 )
-def list_queues(request: HttpRequest, broker_id: int, query: Query[QueuesQuery]) -> dict[str, Any]:
+def list_queues(request: HttpRequest, broker_id: int, query: Query[QueuesQuery]) -> HttpResponse:
     """The queues of a broker that you may see, filtered and in order. All filters must match."""
     refuse_unknown(request, QueuesQuery)
     person = rights(request)
@@ -135,13 +136,15 @@ def list_queues(request: HttpRequest, broker_id: int, query: Query[QueuesQuery])
         raise ProblemError(422, errors={"name": found.name_error.removesuffix(_ON_A_PAGE)})
     ordered = found.ordered.tolist()
     worst = ranks(rows)
-    return {
-        "items": [QueueItem(**_item(facts, rows, row, state_at(int(worst[row])))) for row in cut(ordered, query)],
-        "total": len(ordered),
-        "page": query.page,
-        "page_size": query.page_size,
-        "next": next_page(request, query, len(ordered)),
-    }
+    return plain(
+        {
+            "items": [_item(facts, rows, row, state_at(int(worst[row]))) for row in cut(ordered, query)],
+            "total": len(ordered),
+            "page": query.page,
+            "page_size": query.page_size,
+            "next": next_page(request, query, len(ordered)),
+        }
+    )
 
 
 @router.get(

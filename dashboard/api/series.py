@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse
 from ninja import Query, Router, Schema
 from pydantic import Field
 
@@ -21,7 +21,7 @@ from dashboard.api import moments
 from dashboard.api.auth import rights
 from dashboard.api.broker_shapes import shown_names
 from dashboard.api.problems import ProblemError
-from dashboard.api.shapes import Moment, Number, Text, figure, moment, refuse_unknown
+from dashboard.api.shapes import Moment, Number, Text, figure, moment, plain, refuse_unknown
 
 router = Router(tags=["series"])
 MOST_POINTS = 3_000
@@ -90,7 +90,7 @@ class Asked:
     operation_id="get_series",
     summary="Figures over time",
 )
-def get_series(request: HttpRequest, broker_id: int, query: Query[SeriesQuery]) -> SeriesAnswer:
+def get_series(request: HttpRequest, broker_id: int, query: Query[SeriesQuery]) -> HttpResponse:
     """Gauges, counters and rates of a broker, node, vhost, exchange or queue between two moments.
 
     Of a broker, a person limited to vhosts gets the sums over those vhosts; what only the broker as a whole has
@@ -197,7 +197,7 @@ def _subject(person: Rights, broker: Broker, query: SeriesQuery) -> tuple[Kind, 
 
 def _answer(
     person: Rights, broker: Broker, query: SeriesQuery, asked: Asked, kind: Kind, series: Series
-) -> SeriesAnswer:
+) -> HttpResponse:
     times = [moment(at) or "" for at in series.times_ms.tolist()]
     values: dict[str, list[float | None]] = {}
     unknown: dict[str, str] = {}
@@ -215,7 +215,7 @@ def _answer(
             unknown[name] = (
                 told.get(f"{kind}.{name}") or told.get(f"{kind}.{counter}") or "Warren has no value of it in this span."
             )
-    return SeriesAnswer.model_validate(
+    return plain(
         {
             "broker_id": broker.pk,
             "kind": query.kind,

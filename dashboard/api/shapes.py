@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 
-from django.http import HttpRequest
+import msgspec
+from django.http import HttpRequest, HttpResponse
 from ninja import Schema
 from pydantic import AfterValidator, Field, WithJsonSchema
 
@@ -60,6 +61,15 @@ def next_page(request: HttpRequest, query: PageQuery, total: int) -> str | None:
     asked = request.GET.copy()
     asked["page"] = str(query.page + 1)
     return f"{request.META.get('SCRIPT_NAME', '')}{request.path_info}?{asked.urlencode()}"
+
+
+def plain(body: Mapping[str, Any]) -> HttpResponse:
+    """Return an answer that is encoded as it is.
+
+    For long answers: ninja would look at every field of every item twice, which takes two thirds of the time [measured,
+    500 queues]. That they keep to their schema is held by the tests, which check every answer against the document.
+    """
+    return HttpResponse(msgspec.json.encode(body), content_type="application/json; charset=utf-8")
 
 
 def refuse_unknown(request: HttpRequest, *known: type[Schema] | str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,15 @@ from typing import Any
 import pytest
 from django.http import HttpResponse
 from django.test import Client
+from jsonschema import Draft202012Validator
 
 from brokers.registry import details
 from brokers.registry.models import Broker
 from brokers.series.metrics import Kind
 from dashboard.accounts import tokens
 from dashboard.accounts.models import Role, User
+from dashboard.api.openapi import document
+from dashboard.api.urls import api
 from tests.support.builders import Seen, append_snapshot, make_broker, make_user, seen_queue
 
 
@@ -39,6 +43,7 @@ class Api:
         )
         if answer.status_code >= 400:
             check_problem(answer)
+        check_described(method, path, answer)
         return answer
 
     def get(self, path: str) -> Any:
@@ -50,6 +55,20 @@ class Api:
     def status(self, path: str, method: str = "GET", body: Any = None) -> int:
         """Return the status that a request gets."""
         return int(self.call(method, path, body).status_code)
+
+
+def check_described(method: str, path: str, answer: HttpResponse) -> None:
+    """Check that an answer is one that the API's description has for its operation, where the path has one."""
+    described = document(api)
+    sent = f"/api/v1{path.partition('?')[0]}"
+    for template, item in described["paths"].items():
+        if method.lower() in item and re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), sent):
+            said = item[method.lower()]["responses"][str(answer.status_code)]
+            for kind, content in said.get("content", {}).items():
+                assert answer.headers["Content-Type"].partition(";")[0] == kind
+                schema = {**content["schema"], "components": described["components"]}
+                errors = Draft202012Validator(schema).iter_errors(json.loads(answer.content))
+                assert [f"{error.json_path}: {error.message}" for error in errors] == []
 
 
 def check_problem(answer: HttpResponse) -> dict[str, Any]:
