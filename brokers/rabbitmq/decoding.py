@@ -15,6 +15,10 @@ from brokers.rabbitmq.structs import Answered
 
 S = TypeVar("S", bound=Answered)
 
+# RecursionError: JSON that is nested thousands of times.
+_FAULTS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_UNFIT = object()
+
 
 class MalformedError(Exception):
     """The text is not JSON, or not of the expected outline; `truncated` where it ends too early."""
@@ -28,11 +32,9 @@ def decode_list(body: bytes | msgspec.Raw, item: type[S]) -> list[S]:
     """Decode a JSON list of objects. Raises MalformedError; items that are no objects are left out."""
     try:
         found: list[S] = _list_decoder(item).decode(body)
-    except msgspec.ValidationError:
-        raws = _parse(bytes(body), list[msgspec.Raw])
+    except _FAULTS:
+        raws = _parse(_repaired(bytes(body)), list[msgspec.Raw])
         return [one for one in (_lenient(raw, item) for raw in raws) if one is not None]
-    except msgspec.DecodeError as error:
-        return decode_list(_repaired(bytes(body), error), item)
     return found
 
 
@@ -40,35 +42,45 @@ def decode_one(body: bytes | msgspec.Raw, item: type[S]) -> S:
     """Decode one JSON object. Raises MalformedError."""
     try:
         found: S = _decoder(item).decode(body)
-    except msgspec.ValidationError:
-        lenient = _lenient(msgspec.Raw(bytes(body)), item)
+    except _FAULTS:
+        raw = _parse(_repaired(bytes(body)), msgspec.Raw)
+        lenient = _lenient(raw, item)
         if lenient is None:
             raise MalformedError("it is no object") from None
         return lenient
-    except msgspec.DecodeError as error:
-        return decode_one(_repaired(bytes(body), error), item)
     return found
 
 
 def _lenient(raw: msgspec.Raw, item: type[S]) -> S | None:
+    """Return what fits of an object, field by field; None where it is none."""
     try:
         return msgspec.json.decode(raw, type=item)
-    except msgspec.ValidationError:
+    except _FAULTS:
         pass  # below, field by field
     try:
         fields = msgspec.json.decode(raw, type=dict[str, msgspec.Raw])
-    except msgspec.ValidationError:
+    except _FAULTS:
         return None
     fitting: dict[str, Any] = {}
     for field in msgspec.structs.fields(item):
         if field.encode_name in fields:
-            try:
-                fitting[field.name] = msgspec.json.decode(fields[field.encode_name], type=field.type)
-            except msgspec.ValidationError:
-                nested = _nested(field.type)
-                if nested is not None:
-                    fitting[field.name] = decode_list(fields[field.encode_name], nested)
+            value = _field(fields[field.encode_name], field.type)
+            if value is not _UNFIT:
+                fitting[field.name] = value
     return item(**fitting)
+
+
+def _field(raw: msgspec.Raw, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except _FAULTS:
+        nested = _nested(kind)
+    if nested is None:
+        return _UNFIT
+    try:
+        return decode_list(raw, nested)
+    except MalformedError:
+        return _UNFIT
 
 
 def _nested(kind: Any) -> type[Answered] | None:
@@ -80,19 +92,16 @@ def _nested(kind: Any) -> type[Answered] | None:
     return None
 
 
-def _repaired(body: bytes, error: msgspec.DecodeError) -> bytes:
-    """Return the text with what is not UTF-8 replaced. Raises MalformedError where that was not the trouble."""
-    replaced = body.decode("utf-8", "replace").encode()
-    if replaced == body:
-        raise MalformedError(str(error), truncated="truncated" in str(error)) from None
-    return replaced
+def _repaired(body: bytes) -> bytes:
+    """Return the text with what is not UTF-8 replaced."""
+    return body.decode("utf-8", "replace").encode()
 
 
 def _parse(body: bytes, kind: Any) -> Any:
     try:
         return msgspec.json.decode(body, type=kind)
-    except msgspec.DecodeError as error:
-        raise MalformedError(str(error)) from None
+    except _FAULTS as error:
+        raise MalformedError(str(error), truncated="truncated" in str(error)) from None
 
 
 @cache
