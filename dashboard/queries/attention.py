@@ -298,7 +298,8 @@ def _unconsumed(facts: BrokerFacts, group: Unconsumed) -> Need:
     waits = f"{formats.count(group.ready)} {'message waits' if group.ready == 1 else 'messages wait'}"
     if group.hour_ago is not None and group.hour_ago != group.ready:
         trend = "up" if group.ready > group.hour_ago else "down"
-        waits += f", {trend} from {formats.count(group.hour_ago)} ({formats.duration(60 * round(group.hour_span_s / 60))} ago)"
+        ago = formats.duration(60 * round(group.hour_span_s / 60))
+        waits += f", {trend} from {formats.count(group.hour_ago)} ({ago} ago)"
     common = {
         "vhost": group.vhost,
         "short": f"{formats.count(group.queues)} without consumer",
