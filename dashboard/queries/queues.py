@@ -84,11 +84,6 @@ class QueueList:
         return queues_url(self.one.id if self.one else None)
 
     @property
-    def several(self) -> bool:
-        """The list may hold queues of several brokers."""
-        return self.one is None
-
-    @property
     def stale(self) -> bool:
         """The one broker's figures are not of now."""
         return self.one is not None and self.one.condition in {
@@ -224,7 +219,7 @@ def assemble(
     all_facts: Sequence[BrokerFacts], rows: Rows, params: Params, zone: dt.tzinfo, *, one: BrokerFacts | None
 ) -> QueueList:
     """Make the page of facts and rows."""
-    several = one is None
+    several = one is None and len(all_facts) > 1
     columns = shown_columns(params, several=several)
     if columns == shown_columns(replace(params, cols=()), several=several):
         params = replace(params, cols=())
@@ -252,7 +247,7 @@ def assemble(
         heads=tuple(_head(column, params, base) for column in columns),
         rows=tuple(shown),
         chips=chips(params, base),
-        choices=choices(rows, params),
+        choices=choices(rows, params, several=several),
         sizes=sizes(params, base),
         loosen=loosenings(params, base) if not shown and len(rows) else (),
         closed=closed,

@@ -75,18 +75,17 @@ def chips(params: Params, base: str) -> tuple[Chip, ...]:
     return tuple(found)
 
 
-def choices(rows: Rows, params: Params) -> Choices:
+def choices(rows: Rows, params: Params, *, several: bool) -> Choices:
     """Return what there is to choose from among the queues that the person sees."""
     vhosts = _present(rows, "vhost")
     types = _present(rows, "type")
-    usual = {column.key for column in shown_columns(params, several=len(rows.parts) != 1)}
-    several = any(COLUMNS[key].several for key in usual)
+    shown = {column.key for column in shown_columns(params, several=several)}
     return Choices(
         vhosts=None if len(vhosts) > VHOSTS_LISTED else _options(vhosts, params.vhost),
         types=_options(types, params.type),
         states=tuple(Option(state.value, SAYINGS[state].word, params.state == state.value) for state in State),
         columns=tuple(
-            Option(key, COLUMNS[key].head, key in usual) for key in CHOOSABLE if several or not COLUMNS[key].several
+            Option(key, COLUMNS[key].head, key in shown) for key in CHOOSABLE if several or not COLUMNS[key].several
         ),
     )
 
