@@ -88,6 +88,11 @@ class QueuePage:
         """What the keys of its cells begin with."""
         return self.queue.key
 
+    @property
+    def stale(self) -> bool:
+        """The figures are not of now."""
+        return self.queue.stale
+
     def view(self, points: dict[str, ChartPoints]) -> View:
         """Return what a live subscription gets."""
         return View(cells=self.cells, charts=points, at_ms=self.facts.at_ms or 0, shape=self.shape)
