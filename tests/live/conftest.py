@@ -45,7 +45,6 @@ class FakeServer:
         self.sockets: list[WebSocketRoute] = []
         self.said: list[dict[str, Any]] = []
         self.seq = 0
-        self.answers = True
         page.route_web_socket(re.compile(r"/ws/live$"), self._opened)
 
     def _opened(self, socket: WebSocketRoute) -> None:
