@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
-import msgspec
-
 from brokers.rabbitmq import refusals
 from brokers.rabbitmq.decoding import MalformedError, decode_list, decode_one
 from brokers.rabbitmq.endpoint import Endpoint
@@ -212,7 +210,10 @@ class Management:
         known = {one.name for one in self.vhosts()}
         if vhost not in known:
             return refusals.missing(f"vhost {vhost!r}", None, self.endpoint)
-        user = decode_one(named.body, Whoami).name
+        try:
+            user = decode_one(named.body, Whoami).name
+        except MalformedError as error:
+            return refusals.malformed(named, error, self.endpoint)
         return refusals.NoPermissionRowError(vhost, user, self.endpoint.address, status=answer.status)
 
     def _one(
@@ -275,9 +276,9 @@ def _page(answer: Answer, item: type[S], endpoint: Endpoint) -> tuple[list[S], i
     try:
         if answer.body.lstrip()[:1] == b"[":
             return decode_list(answer.body, item), 1
-        head = msgspec.json.decode(answer.body, type=Page)
+        head = decode_one(answer.body, Page)
         return decode_list(head.items, item), head.page_count
-    except (MalformedError, msgspec.DecodeError) as error:
+    except MalformedError as error:
         raise refusals.malformed(answer, error, endpoint) from error
 
 

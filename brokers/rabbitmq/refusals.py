@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 
-import msgspec
-
-from brokers.rabbitmq.decoding import MalformedError
+from brokers.rabbitmq.decoding import MalformedError, decode_one
 from brokers.rabbitmq.endpoint import Endpoint, address_of
 from brokers.rabbitmq.errors import (
     AnswerError,
@@ -128,8 +126,8 @@ def malformed(answer: Answer, error: Exception, endpoint: Endpoint) -> AnswerErr
 def reason_of(answer: Answer, endpoint: Endpoint) -> str:
     """Return the broker's own words for a refusal, unwrapped and clipped; empty where there are none."""
     try:
-        found = msgspec.json.decode(answer.body, type=Refusal)
-    except msgspec.MsgspecError:
+        found = decode_one(answer.body, Refusal)
+    except MalformedError:
         return ""
     reason = unwrapped(endpoint.hiding(str(found.reason or "")))
     error = unwrapped(endpoint.hiding(found.error or ""), 60)

@@ -79,6 +79,8 @@ HTML = server.answers("<html><head><title>Sign in to the router</title></head></
         (server.announces(MANY), ErrorKind.TOO_LARGE, "announces 209,715,200 bytes"),
         (server.floods(MANY), ErrorKind.TOO_LARGE, "sends more where at most 1,048,576 are accepted"),
         (server.bomb(64 << 20), ErrorKind.TOO_LARGE, "sends more where at most 1,048,576 are accepted"),
+        (server.answers(b'{"reason": "\xff gone"}', 500), ErrorKind.SERVER_ERROR, "HTTP 500: \ufffd gone"),
+        (server.answers("[" * 90_000, 500), ErrorKind.SERVER_ERROR, "HTTP 500."),
         (server.answers("busy", 500), ErrorKind.SERVER_ERROR, "HTTP 500"),
         (server.answers("<html>Bad Gateway</html>", 502), ErrorKind.SERVER_ERROR, "HTTP 502"),
         (server.answers("no", 404), ErrorKind.PLUGIN_OFF, "there is no management API at"),
