@@ -75,7 +75,7 @@ class DashboardServer:
         """Return the supervised processes by their name. Raises psutil.NoSuchProcess where one has just ended."""
         return {name: psutil.Process(pid) for name, pid in self.child_pids().items()}
 
-    def wait_for(self, path: str = "/healthz", seconds: float = 45) -> None:
+    def wait_for(self, path: str = "/healthz", seconds: float = 120) -> None:
         """Return when a page answers 200. Raises AssertionError with the log where it does not."""
         end = time.monotonic() + seconds
         while True:
