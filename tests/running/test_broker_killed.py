@@ -13,6 +13,7 @@ from tests.support.own_broker import OwnBroker
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(420)
 def test_it_is_late_then_unreachable_with_the_reason_and_back_by_itself(
     own_broker: OwnBroker, make_dashboard: Callable[..., DashboardServer]
 ) -> None:

@@ -17,6 +17,7 @@ from tests.support.dashboard_server import DashboardServer, sign_in
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(420)
 def test_it_keeps_running_while_nothing_can_be_written(
     make_dashboard: Callable[..., DashboardServer], any_broker: TestBroker
 ) -> None:

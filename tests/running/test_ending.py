@@ -14,6 +14,7 @@ from tests.support.collected import wait_for_condition, wait_until
 from tests.support.dashboard_server import DashboardServer
 from tests.support.processes import alive, tree
 
+pytestmark = pytest.mark.timeout(420)
 # Each is killed by the supervisor once its patience is over, so that no load can make it take longer.
 MOST_S = 5.0
 

@@ -16,6 +16,7 @@ from tests.support.brokers import TestBroker
 from tests.support.collected import facts, wait_for_condition, wait_until
 from tests.support.dashboard_server import DashboardServer, sign_in, start_dashboard
 
+pytestmark = pytest.mark.timeout(420)
 NOT_A_KEY = "not-a-key"
 
 
@@ -31,7 +32,7 @@ def refused(data_dir: Path, **environment: str) -> str:
     """Return what `up` says where it does not start. Raises AssertionError where it starts."""
     server = start_dashboard(data_dir, environment=environment, wait=False)
     try:
-        assert server.process.wait(60) == 1
+        assert server.process.wait(120) == 1
     except subprocess.TimeoutExpired:
         server.stop()
         raise AssertionError(f"It started:\n{server.log}") from None
