@@ -105,7 +105,9 @@ def _page_ms(session: requests.Session, address: str) -> float:
 
 
 def _official_questions() -> Iterator[tuple[str, str]]:
-    yield from product(("name", "messages_ready", "messages_unacknowledged", "consumers"), ("", "queue-00", "queue-000"))
+    yield from product(
+        ("name", "messages_ready", "messages_unacknowledged", "consumers"), ("", "queue-00", "queue-000")
+    )
 
 
 def _official_ms(broker: TestBroker, sort: str, name: str) -> float:
