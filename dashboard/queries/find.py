@@ -10,6 +10,7 @@ from heapq import nsmallest
 from django.urls import reverse
 
 from brokers.series.metrics import Kind
+from dashboard import formats
 from dashboard.accounts.rights import Rights
 from dashboard.queries.attention_shown import queue_url, queues_url
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
@@ -65,6 +66,11 @@ class Group:
     def more(self) -> int:
         """Hits that are not shown."""
         return self.total - len(self.hits)
+
+    @property
+    def number(self) -> str:
+        """How many there are, as a page shows it."""
+        return formats.count(self.total)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from dashboard.queries.queues_params import Params, parse
 from dashboard.queries.queues_rows import QueueRow, lines_of, row_of
 from dashboard.queries.queues_select import Selection, page_of, select
 from dashboard.queries.queues_table import Part, Rows, traits_of
-from dashboard.queries.queues_words import matching, range_shown, waiting
+from dashboard.queries.queues_words import matching, range_shown, several_queues, waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +251,7 @@ def assemble(
         sizes=sizes(params, base),
         loosen=loosenings(params, base) if not shown and len(rows) else (),
         closed=closed,
-        silent=tuple(facts for facts in all_facts if several and facts.shown is not None and not facts.fresh),
+        silent=tuple(facts for facts in all_facts if one is None and facts.shown is not None and not facts.fresh),
         blank=_blank(all_facts, rows, shown, closed),
         cells=cells,
         at=_moment(one.at_ms, zone) if one else None,
@@ -308,16 +308,17 @@ def _page_cells(
     cells: Cells = {
         "page.matching": Cell(text=matching(rows, selection, params, where)),
         "page.waiting": Cell(text=waiting(rows, selection)),
+        "page.total": Cell(text=several_queues(len(rows))),
         "page.range": Cell(text=range_shown(page, params, len(selection.ordered))),
     }
     for name in ("all", "backlog", "no_consumers", "dlq"):
         cells[f"page.{name}"] = Cell(text=formats.count(selection.counts[name]))
-    fresh = [facts.at_ms for facts in all_facts if facts.fresh and facts.at_ms]
+    moments = [facts.at_ms for facts in all_facts if facts.at_ms]
+    fresh = [facts.at_ms for facts in all_facts if facts.at_ms and facts.fresh]
     if one is not None:
         cells[f"b.{one.id}.age"] = cell.age(one)
         cells["page.reason"] = Cell(text=one.reason() or "It does not answer.")
-    elif fresh:
-        cells["page.age"] = Cell(since_ms=min(fresh))
-    else:
-        cells["page.age"] = Cell(text=cell.UNKNOWN, unknown="No broker gives figures now.")
+    elif moments:
+        # Of brokers that are silent a note says how old their figures are.
+        cells["page.age"] = Cell(since_ms=min(fresh or moments), state="" if fresh else "stale")
     return cells

@@ -17,7 +17,7 @@ def matching(rows: Rows, selection: Selection, params: Params, where: str) -> st
     Queues of brokers that are silent are not in the sum, unless all are: what they held is not what they hold.
     """
     found = selection.ordered
-    number = _several(len(rows), "queue")
+    number = several_queues(len(rows))
     said = f"{formats.count(len(found))} of {number}" if params.filtered else number
     said += f" on {where}" if where else ""
     fresh = rows.flag("fresh")[found]
@@ -58,5 +58,6 @@ def range_shown(page: int, params: Params, matches: int) -> str:
     return f"{formats.count(first)}–{formats.count(last)} of {formats.count(matches)}"
 
 
-def _several(number: int, noun: str) -> str:
-    return f"{formats.count(number)} {noun}{'' if number == 1 else 's'}"
+def several_queues(number: int) -> str:
+    """Say how many queues: `1 queue`, `10,000 queues`."""
+    return f"{formats.count(number)} queue{'' if number == 1 else 's'}"
