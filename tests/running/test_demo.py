@@ -18,7 +18,8 @@ from tests.support.collected import wait_for_condition, wait_until
 from tests.support.dashboard_server import DashboardServer, sign_in
 from tests.support.processes import alive, tree
 
-pytestmark = pytest.mark.timeout(420)
+# One worker for all of them: they share one demo.
+pytestmark = [pytest.mark.timeout(420), pytest.mark.xdist_group("demo")]
 BROKER = "demo-shop"
 
 
