@@ -33,7 +33,8 @@ demo: setup ## Run Warren with a RabbitMQ of its own, a little shop on it and tr
 	@WARREN_DATA_DIR="$${WARREN_DATA_DIR:-var/demo}" exec $(BIN)/python manage.py demo
 
 test: setup test-needs lint ## Install what the tests need, and run linters and tests
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	@# A file's tests share what its module starts, so that they go to one worker.
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 test-needs:
 	@[ -n "$${WARREN_TEST_CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(INSTALL) chromium

@@ -15,7 +15,7 @@ from tests.support.brokers import TestBroker
 from tests.support.collected import facts, now_ms, snapshots, wait_for_condition, wait_until
 from tests.support.dashboard_server import DashboardServer, sign_in
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(420), pytest.mark.xdist_group("children")]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(420)]
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,7 @@ from tests.support.collected import wait_for_condition, wait_until
 from tests.support.dashboard_server import DashboardServer, sign_in
 from tests.support.processes import alive, tree
 
-# One worker for all of them: they share one demo.
-pytestmark = [pytest.mark.timeout(420), pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.timeout(420)
 BROKER = "demo-shop"
 
 

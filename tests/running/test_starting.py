@@ -16,7 +16,7 @@ from tests.support.brokers import TestBroker
 from tests.support.collected import facts, wait_for_condition, wait_until
 from tests.support.dashboard_server import DashboardServer, sign_in, start_dashboard
 
-pytestmark = [pytest.mark.timeout(420), pytest.mark.xdist_group("starting")]
+pytestmark = pytest.mark.timeout(420)
 NOT_A_KEY = "not-a-key"
 
 
