@@ -13,6 +13,7 @@ tip.setAttribute("role", "tooltip");
 tip.setAttribute("popover", "manual");
 
 let owner = null;
+let described = null;
 let waiting = 0;
 const watch = new MutationObserver(() => {
   if (owner?.dataset.tip) fill();
@@ -49,7 +50,8 @@ function show(element) {
   tip.textContent = element.dataset.tip;
   tip.showPopover();
   place();
-  element.setAttribute("aria-describedby", tip.id);
+  described = element.getAttribute("aria-describedby");
+  element.setAttribute("aria-describedby", described ? `${described} ${tip.id}` : tip.id);
   watch.observe(element, { attributes: true, attributeFilter: ["data-tip"] });
   gone.observe(document.body, { childList: true, subtree: true });
 }
@@ -59,13 +61,27 @@ function hide() {
   if (!owner) return;
   watch.disconnect();
   gone.disconnect();
-  owner.removeAttribute("aria-describedby");
+  if (described) owner.setAttribute("aria-describedby", described);
+  else owner.removeAttribute("aria-describedby");
   owner = null;
   tip.hidePopover();
   tip.remove();
 }
 
-const owned = (event) => (event.target instanceof Element ? event.target.closest("[data-tip]") : null);
+/** Stay with the owner as it moves, also when focus itself scrolled it into the window; close where it left it. */
+function follow() {
+  if (!owner) return;
+  const at = owner.getBoundingClientRect();
+  if (at.bottom < 0 || at.top > innerHeight || at.right < 0 || at.left > innerWidth) hide();
+  else place();
+}
+
+/** The element whose reason is asked for. A room's name is told only where the narrow sidebar hides it. */
+function owned(event) {
+  const element = event.target instanceof Element ? event.target.closest("[data-tip]") : null;
+  const shown = element?.querySelector(".nav__t");
+  return shown && shown.offsetWidth > 1 ? null : element;
+}
 
 document.addEventListener("pointerover", (event) => {
   if (event.pointerType === "touch") return;
@@ -87,10 +103,10 @@ document.addEventListener("focusout", hide);
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape" && owner) {
     hide();
+    // One Esc closes one thing: the reason, and then what is under it.
+    event.preventDefault();
     event.stopPropagation();
   }
 }, true);
-document.addEventListener("scroll", (event) => {
-  if (owner && event.target.contains?.(owner)) hide();
-}, { capture: true, passive: true });
-addEventListener("resize", hide);
+document.addEventListener("scroll", follow, { capture: true, passive: true });
+addEventListener("resize", follow);
