@@ -16,6 +16,7 @@ What a caller wants, and where it is:
 `handshake`            TLS by itself, for that check; `certificates` reads what a server's certificate says
 `policy`               the effective policy of a queue, each key with its origin
 `routing`              which queues a message reaches: `Router`
+`keys`                 routing keys of which only the outline is known, and the index of topic bindings
 `dead_letters`         which queues are dead-letter queues, and of which queues
 =====================  ============================================================================================
 
