@@ -221,8 +221,10 @@ def assemble(
     """Make the page of facts and rows."""
     several = one is None and len(all_facts) > 1
     columns = shown_columns(params, several=several)
-    if columns == shown_columns(replace(params, cols=()), several=several):
-        params = replace(params, cols=())
+    usual = shown_columns(replace(params, cols=()), several=several)
+    if [column.key for column in columns] == [column.key for column in usual]:
+        # What a form with the usual boxes ticked asks for.
+        params, columns = replace(params, cols=()), usual
     selection = select(rows, params)
     page, pages = page_of(len(selection.ordered), params)
     chosen = selection.ordered[(page - 1) * params.page_size : page * params.page_size]

@@ -7,7 +7,7 @@ which changes so seldom that only a redrawn row brings it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from brokers.registry.details import QueueDetail
@@ -180,10 +180,14 @@ SORTABLE = tuple(key for key, column in COLUMNS.items() if column.order is not N
 
 
 def shown_columns(params: Params, *, several: bool) -> tuple[Column, ...]:
-    """Return the columns to show, in the registry's order: those chosen, else the usual ones; the name always."""
-    return tuple(
-        column
-        for column in _ALL
-        if column.key == "name"
-        or (column.key in params.cols if params.cols else column.usual and (several or not column.several))
-    )
+    """Return the columns to show, in the registry's order: those chosen, else the usual ones; the name always.
+
+    The usual ones leave as the screen narrows. One that somebody chose stays, save on a phone: the table scrolls.
+    """
+    if params.cols:
+        return tuple(_staying(column) for column in _ALL if column.key == "name" or column.key in params.cols)
+    return tuple(column for column in _ALL if column.usual and (several or not column.several))
+
+
+def _staying(column: Column) -> Column:
+    return replace(column, css=" ".join("m0" if word in {"p2", "p3", "p4"} else word for word in column.css.split()))
