@@ -164,7 +164,8 @@ def _explained(chosen: Plan, abilities: Abilities, cadence_s: float) -> Plan:
         reason = abilities.counts_missing or "The broker was set to count no messages (management rates mode none)."
         unknown |= {f"{kind}.{name}": reason for kind in (Kind.QUEUE, Kind.VHOST) for name in COUNTERS}
     for path, reason in abilities.refused.items():
-        unknown |= dict.fromkeys(without(path, exposed=exposed), reason)
+        if path == NODES or chosen.source is not Source.PROMETHEUS:  # else Prometheus tells it
+            unknown |= dict.fromkeys(without(path, exposed=exposed), reason)
     said += abilities.remarks
     said.append(f"Definitions, policies and bindings every {chosen.definitions_every_ms // 1000} s.")
     return Plan(
