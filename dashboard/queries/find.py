@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from heapq import nsmallest
+from typing import NamedTuple
 
 from django.urls import reverse
 
@@ -32,9 +34,23 @@ class Nearness(IntEnum):
     CONTAINS = 4
 
 
+class Match(NamedTuple):
+    """A name that answers, before it is known whether it is shown. `where` is what tells it from others of its name."""
+
+    nearness: Nearness
+    name: str
+    where: tuple[str, ...]
+    broker_id: int
+
+    @property
+    def order(self) -> tuple[bool, int, int, str, tuple[str, ...]]:
+        """What matches are ordered by; exchanges that every vhost has (`amq.…`) stand last."""
+        return (self.name.startswith("amq."), self.nearness, len(self.name), self.name.casefold(), self.where)
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One thing found. `where` is what tells it from others of its name."""
+    """One thing found, as a page shows it."""
 
     name: str
     url: str
@@ -45,11 +61,6 @@ class Hit:
     def word(self) -> str:
         """Its name as a link's text."""
         return visible(self.name)
-
-    @property
-    def order(self) -> tuple[bool, int, int, str, tuple[str, ...]]:
-        """What hits are ordered by; exchanges that every vhost has (`amq.…`) stand last."""
-        return (self.name.startswith("amq."), self.nearness, len(self.name), self.name.casefold(), self.where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +126,11 @@ def find(rights: Rights, asked: str, now_ms: int) -> Found:
     several = len(all_facts) > 1
     more = queues_url(None if several or not all_facts else all_facts[0].id, name=asked)
     groups = [
-        _group("Queues", "queue", _queues(rights, all_facts, asked), more),
-        _group("Brokers", "broker", _brokers(all_facts, asked)),
-        _group("Vhosts", "fleet", _vhosts(all_facts, asked)),
-        _group("Exchanges", "exchange", _exchanges(rights, all_facts, asked)),
-        _group("Nodes", "pulse", _nodes(all_facts, asked)),
+        _group("Queues", "queue", _in_vhosts(rights, all_facts, Kind.QUEUE, asked), _queue, more),
+        _group("Brokers", "broker", _brokers(all_facts, asked), _broker),
+        _group("Vhosts", "fleet", _vhosts(all_facts, asked), _vhost),
+        _group("Exchanges", "exchange", _in_vhosts(rights, all_facts, Kind.EXCHANGE, asked), _broker),
+        _group("Nodes", "pulse", _nodes(all_facts, asked), _broker),
     ]
     exact = [hit for group in groups for hit in group.hits if hit.nearness is Nearness.EXACT]
     meant = exact[0].url if len(exact) == 1 and exact[0] in groups[0].hits else ""
@@ -129,62 +140,57 @@ def find(rights: Rights, asked: str, now_ms: int) -> Found:
     return Found(asked, tuple(found), meant)
 
 
-def _group(title: str, icon: str, hits: Iterable[Hit], more_url: str = "") -> Group:
-    every = list(hits)
-    return Group(title, icon, tuple(nsmallest(SHOWN, every, key=lambda hit: hit.order)), len(every), more_url)
+def _group(
+    title: str, icon: str, matches: Iterable[Match], address: Callable[[Match], str], more_url: str = ""
+) -> Group:
+    every = list(matches)
+    best = nsmallest(SHOWN, every, key=lambda match: match.order)
+    hits = tuple(Hit(match.name, address(match), match.where, match.nearness) for match in best)
+    return Group(title, icon, hits, len(every), more_url)
 
 
-def _queues(rights: Rights, all_facts: Iterable[BrokerFacts], asked: str) -> Iterator[Hit]:
-    for facts, vhost, name, near in _in_vhosts(rights, all_facts, Kind.QUEUE, asked):
-        yield Hit(name, queue_url(facts.id, vhost, name), (vhost, facts.name), near)
-
-
-def _exchanges(rights: Rights, all_facts: Iterable[BrokerFacts], asked: str) -> Iterator[Hit]:
-    for facts, vhost, name, near in _in_vhosts(rights, all_facts, Kind.EXCHANGE, asked):
-        yield Hit(name, _broker_url(facts), (vhost, facts.name), near)
-
-
-def _in_vhosts(
-    rights: Rights, all_facts: Iterable[BrokerFacts], kind: Kind, asked: str
-) -> Iterator[tuple[BrokerFacts, str, str, Nearness]]:
+def _in_vhosts(rights: Rights, all_facts: Iterable[BrokerFacts], kind: Kind, asked: str) -> Iterator[Match]:
     for facts in all_facts:
         if facts.shown is None:
             continue
-        sees = rights.vhost_test(facts.id)
-        seen: dict[str, bool] = {}
+        sees = cache(rights.vhost_test(facts.id))
         for known in facts.shown.table(kind).objects:
             near = nearness(known.name, asked)
-            if near is None:
-                continue
-            if known.vhost not in seen:
-                seen[known.vhost] = sees(known.vhost)
-            if seen[known.vhost]:
-                yield facts, known.vhost, known.name, near
+            if near is not None and sees(known.vhost):
+                yield Match(near, known.name, (known.vhost, facts.name), facts.id)
 
 
-def _brokers(all_facts: Iterable[BrokerFacts], asked: str) -> Iterator[Hit]:
+def _brokers(all_facts: Iterable[BrokerFacts], asked: str) -> Iterator[Match]:
     for facts in all_facts:
         near = nearness(facts.name, asked)
         if near is not None:
-            yield Hit(facts.name, _broker_url(facts), (), near)
+            yield Match(near, facts.name, (), facts.id)
 
 
-def _vhosts(all_facts: Iterable[BrokerFacts], asked: str) -> Iterator[Hit]:
+def _vhosts(all_facts: Iterable[BrokerFacts], asked: str) -> Iterator[Match]:
     for facts in all_facts:
         for vhost in facts.vhosts:
             near = nearness(vhost.name, asked)
             if near is not None:
-                yield Hit(vhost.name, queues_url(facts.id, vhost=vhost.name), (facts.name,), near)
+                yield Match(near, vhost.name, (facts.name,), facts.id)
 
 
-def _nodes(all_facts: Iterable[BrokerFacts], asked: str) -> Iterator[Hit]:
+def _nodes(all_facts: Iterable[BrokerFacts], asked: str) -> Iterator[Match]:
     """Find nodes; facts of people limited to vhosts have none."""
     for facts in all_facts:
         for node in facts.nodes:
             near = nearness(node.name, asked)
             if near is not None:
-                yield Hit(node.name, _broker_url(facts), (facts.name,), near)
+                yield Match(near, node.name, (facts.name,), facts.id)
 
 
-def _broker_url(facts: BrokerFacts) -> str:
-    return reverse("pages:broker", args=[facts.id])
+def _queue(match: Match) -> str:
+    return queue_url(match.broker_id, match.where[0], match.name)
+
+
+def _vhost(match: Match) -> str:
+    return queues_url(match.broker_id, vhost=match.name)
+
+
+def _broker(match: Match) -> str:
+    return reverse("pages:broker", args=[match.broker_id])

@@ -1,4 +1,4 @@
-"""The queues of one or several brokers as columns, row by row: what filters and orders are worked out on. No Django.
+"""The queues of one or several brokers as columns, row by row: what filters and orders are worked out on.
 
 Figures come from the present's arrays. Texts (names, vhosts, types, policies, …) are coded: the distinct values in
 their order, and a code a row, so that a filter looks at each value once and an order compares numbers. What a
@@ -114,7 +114,7 @@ def features(detail: QueueDetail) -> tuple[str, ...]:
     return tuple(text for mark, text in marks if mark)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=24_000)
 def _trait(raw: bytes) -> Trait:
     detail = detail_of(raw)
     return Trait(
