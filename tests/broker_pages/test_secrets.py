@@ -20,9 +20,11 @@ TOKEN = "s3cret-token-77e2"
 
 
 def echoes(talk: misbehaving.Talk, request: misbehaving.Request) -> None:
-    """A broker, or what stands before it, that gives back whatever it was sent."""
-    sent = " ".join(line for line in request.head.splitlines() if line.startswith("Authorization"))
-    misbehaving.answers({"error": "bad_request", "reason": f"what is {sent} and {PASSWORD}?"}, 500)(talk, request)
+    """A broker, or what stands before it, that gives back whatever it was sent, taken apart too."""
+    sent = next(line for line in request.head.splitlines() if line.startswith("Authorization"))
+    words = sent.split()[-1]
+    apart = base64.b64decode(words).decode() if "Basic" in sent else words
+    misbehaving.answers({"error": "bad_request", "reason": f"what is {sent} and {apart}?"}, 500)(talk, request)
 
 
 class Browser:
