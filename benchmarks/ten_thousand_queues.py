@@ -76,7 +76,7 @@ def _measure(broker: TestBroker, server: DashboardServer) -> list[Result]:
 def _wait_for_queues(server: DashboardServer) -> int:
     """Return the broker's id when a snapshot has all queues and their definitions are known."""
     session = server.api(server.token())
-    end = time.monotonic() + 240
+    end = time.monotonic() + 900
     while time.monotonic() < end:
         brokers = session.get(f"{server.url}/api/v1/brokers", timeout=60).json()["items"]
         if brokers:
@@ -87,7 +87,7 @@ def _wait_for_queues(server: DashboardServer) -> int:
                 time.sleep(12)
                 return broker_id
         time.sleep(1)
-    raise AssertionError(f"{QUEUES} queues did not appear within 240 s:\n{server.log[-3000:]}")
+    raise AssertionError(f"{QUEUES} queues did not appear within 900 s:\n{server.log[-3000:]}")
 
 
 def _addresses(server: DashboardServer, broker_id: int) -> Iterator[str]:
