@@ -21,7 +21,7 @@ def count(value: float, why: str) -> Cell:
     """A whole number; `why` says why it is unknown, where it is."""
     if math.isnan(value):
         return Cell(text=UNKNOWN, unknown=why)
-    return Cell(text=formats.count(value), zero=value == 0)
+    return Cell(text=formats.count(value), exact=formats.exact_count(value), zero=value == 0)
 
 
 def rate(value: float, why: str, *, unit: bool = True) -> Cell:
