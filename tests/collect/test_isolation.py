@@ -67,14 +67,14 @@ def due_now(broker: Broker) -> Broker:
     return broker
 
 
-def test_it_keeps_nine_brokers_polled_beside_five_that_misbehave(
+def test_it_keeps_nine_brokers_polled_beside_ten_that_misbehave(
     any_broker: TestBroker, worker: Worker, tmp_path: Path
 ) -> None:
     authority = make_pair("authority", authority=True)
     yesterday = make_pair("broker", "127.0.0.1", signed_by=authority, days=(-9, -1))
     expired = server_context(tmp_path, yesterday)
     bad: dict[str, tuple[Behaviour, ssl.SSLContext | None, str]] = {
-        "silent": (never, None, "did not finish answering"),
+        **{f"silent-{number}": (never, None, "did not finish answering") for number in range(6)},
         "html": (answers("<html><title>Login</title></html>", content_type="text/html"), None, "HTML page"),
         "broken": (answers("oops", 500), None, "HTTP 500"),
         "huge": (floods(200 * 1024 * 1024), None, "are accepted"),
@@ -96,15 +96,16 @@ def test_it_keeps_nine_brokers_polled_beside_five_that_misbehave(
             )
             for number in range(9)
         ]
-        end = time.monotonic() + 90
-        while PollState.objects.filter(broker__name__in=bad, failures__gte=2).count() < len(bad):
+        # One behind the other, the silent ones alone would take 105 s for five rounds.
+        end = time.monotonic() + 60
+        while (
+            PollState.objects.filter(broker__name__in=bad, failures__gte=2).count() < len(bad)
+            or min(Snapshot.objects.filter(broker_id=broker.id).count() for broker in healthy) < 5
+        ):
             tasks.dispatch()
             assert time.monotonic() < end, list(PollState.objects.values_list("broker__name", "failures"))
             time.sleep(0.1)
         worker.end()
-    # While the slowest of them failed twice, every healthy one went on.
-    stored = {broker.name: Snapshot.objects.filter(broker_id=broker.id).count() for broker in healthy}
-    assert min(stored.values()) >= 3, stored
     assert not PollState.objects.filter(broker__in=healthy, failures__gt=0).exists()
     for name, (_, _, says) in bad.items():
         state = PollState.objects.get(broker__name=name)
