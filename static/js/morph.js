@@ -21,7 +21,7 @@ export function morphChildren(old, fresh, hold = () => false) {
     if (key && !byKey.has(key)) byKey.set(key, child);
   }
   const coming = [...fresh.childNodes];
-  const keys = new Set(coming.map(keyOf));
+  const keys = new Set(coming.map(keyOf).filter(Boolean));
   let place = old.firstChild;
   for (const wanted of coming) {
     while (place && isKept(place) && !keys.has(keyOf(place))) place = place.nextSibling;

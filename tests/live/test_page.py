@@ -234,6 +234,26 @@ def test_it_draws_the_page_anew_when_its_shape_changes_and_keeps_what_is_the_sam
     assert page.evaluate("document.getElementById('typed').mark") == "same element"
 
 
+def test_it_keeps_what_was_said_once_when_the_page_is_drawn_anew(server: FakeServer, bare_page: Show) -> None:
+    said = (
+        '<div data-keep role="status">Saved.</div><div>one</div><div data-chart="depth"><svg></svg></div><div>two</div>'
+    )
+    page = bare_page(main_of(said, shape="one"))
+    new = main_of('<div>ONE</div><p>between</p><div data-chart="depth"></div><div>TWO</div>', shape="two")
+    page.route(f"{HOST}/", lambda route: route.fulfill(body=f"<body>{new}</body>", content_type="text/html"))
+    server.wait_for("subscribe")
+    server.send("state", cells={}, shape="two")
+    expect(page.locator("main p")).to_have_text("between")
+    assert page.evaluate("[...document.querySelector('main').children].map((one) => one.textContent)") == [
+        "Saved.",
+        "ONE",
+        "between",
+        "",
+        "TWO",
+    ]
+    expect(page.locator("[data-chart] svg")).to_have_count(1)
+
+
 def test_it_hands_charts_their_points(server: FakeServer, bare_page: Show) -> None:
     page = bare_page(main_of('<div data-chart="depth"></div>'))
     page.evaluate(
