@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from brokers.series.metrics import Kind
 
 MAGIC = b"WS1"
+# A header names some sixty columns: it is far shorter than this.
+HEADER_BYTES = 8192
 _UNSIGNED = ("u1", "u2", "u4")
 # float64 holds whole numbers up to here exactly.
 _EXACT = 2.0**53
@@ -150,6 +152,19 @@ def decode(
         if wanted:
             tables[kind] = Table(slots, columns)
     return Frame(header.at_ms, tables, header.complete)
+
+
+def columns_of(beginning: bytes | memoryview, kind: Kind) -> set[str]:
+    """Return the names of a kind's columns from the first HEADER_BYTES of a payload; none where they can't be read."""
+    beginning = bytes(beginning)
+    end = 7 + int.from_bytes(beginning[3:7], "little")
+    if beginning[:3] != MAGIC or end > len(beginning):
+        return set()
+    try:
+        header = msgspec.msgpack.decode(beginning[7:end], type=_Header)
+    except msgspec.MsgspecError:
+        return set()
+    return {column.name for entry in header.tables if entry.kind == kind for column in entry.columns}
 
 
 def _append(entry: _Table, parts: list[bytes], name: str, dtype: str, data: bytes) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from django.db.models import BinaryField
+from django.db.models.functions import Substr
 from numpy.typing import NDArray
 
-from brokers.series.codec import decode
+from brokers.series.codec import HEADER_BYTES, columns_of, decode
 from brokers.series.metrics import RATES, Kind
 from brokers.series.models import Snapshot
 
@@ -16,6 +18,8 @@ from brokers.series.models import Snapshot
 GAP_CADENCES = 2.5
 # How many points a reader gets when it asks for no number.
 DEFAULT_POINTS = 600
+# Counters that are too dear for every tick are read once a minute at most: a rate holds until the next reading is due.
+HOLDS_MS = 130_000
 # RabbitMQ's per-object figures move every 5 s. A rate over less than this would show that beat, not the traffic.
 MIN_RATE_SPAN_MS = 9_000
 
@@ -37,6 +41,7 @@ class _Row:
     id: int
     at_ms: int
     cadence_ms: int
+    complete: bool = True
 
 
 def history_starts_ms(broker_id: int) -> int | None:
@@ -60,18 +65,29 @@ def read(
     A sum is unknown where any of its parts that is in the snapshot is unknown; an object that is not in a snapshot
     adds nothing. Where there are more snapshots than points, the last of each step is taken: counters lose
     nothing by that, and gauges are then samples.
+
+    Counters that only some snapshots have, being too dear for every tick, give a rate where they were read; it holds in
+    the snapshots between.
     """
     if not slots or end_ms <= start_ms:
         return Series(np.empty(0, dtype=np.int64), {name: np.empty(0) for name in metrics}, step_ms or 0)
     step = step_ms or max(1, (end_ms - start_ms) // points)
     wanted = {RATES.get(name, name) for name in metrics}
     # One snapshot before the range gives the first rate in it.
-    rows = _thinned(_rows(broker_id, start_ms - 60_000, end_ms), start_ms, step)
+    logged = _rows(broker_id, start_ms - 60_000, end_ms)
+    rows = _thinned(logged, start_ms, step)
     times, stored = _columns(rows, kind, slots, wanted)
+    counters = [counter for name in metrics if (counter := RATES.get(name))]
+    if any(_is_sparse(stored[counter]) for counter in counters):
+        logged = _rows(broker_id, start_ms - HOLDS_MS - 60_000, end_ms)
+        rows = _thinned(
+            logged, start_ms, step, prefer=_having(logged, kind, counters) if len(rows) < len(logged) else ()
+        )
+        times, stored = _columns(rows, kind, slots, wanted)
     values: dict[str, NDArray[np.float64]] = {}
     for name in metrics:
         counter = RATES.get(name)
-        values[name] = rates(times, stored[counter], rows_gap_ms(rows)) if counter else stored[name]
+        values[name] = _rates(rows, times, stored[counter]) if counter else stored[name]
     inside = times >= start_ms
     series = Series(times[inside], {name: column[inside] for name, column in values.items()}, int(step))
     return _with_gaps(series, [row for row in rows if row.at_ms >= start_ms], step)
@@ -104,6 +120,40 @@ def rates(times_ms: NDArray[np.int64], counter: NDArray[np.float64], gap_ms: flo
     return found
 
 
+def _is_sparse(counter: NDArray[np.float64]) -> bool:
+    """Tell whether a counter is known now and then only, or not at all."""
+    return len(counter) > 1 and int((~np.isnan(counter)).sum()) * 2 < len(counter)
+
+
+def _rates(rows: Sequence[_Row], times_ms: NDArray[np.int64], counter: NDArray[np.float64]) -> NDArray[np.float64]:
+    gap_ms = rows_gap_ms(rows)
+    known = np.flatnonzero(~np.isnan(counter))
+    if not _is_sparse(counter) or len(known) < 2:
+        return rates(times_ms, counter, gap_ms)
+    return held(times_ms, counter, gap_ms, np.array([row.complete for row in rows]))
+
+
+def held(
+    times_ms: NDArray[np.int64], counter: NDArray[np.float64], gap_ms: float, complete: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the rate of a counter that few snapshots have: that of its last two readings, at most HOLDS_MS long.
+
+    It holds across no gap in the log, and not in an incomplete snapshot, where the counter may be missing for
+    another reason.
+    """
+    known = np.flatnonzero(~np.isnan(counter))
+    # Which stretch of the log without a gap a snapshot belongs to.
+    stretch = np.concatenate(([0], np.cumsum(np.diff(times_ms) > gap_ms)))
+    read_ms = times_ms[known]
+    found = rates(read_ms, counter[known], float(HOLDS_MS))
+    same = np.concatenate(([False], stretch[known][1:] == stretch[known][:-1]))
+    found = np.where(same, found, np.nan)
+    last = np.searchsorted(read_ms, times_ms, side="right") - 1
+    place = np.maximum(last, 0)
+    holds = (last >= 0) & (times_ms - read_ms[place] <= HOLDS_MS) & (stretch == stretch[known][place])
+    return np.where(holds & (complete | ~np.isnan(counter)), found[place], np.nan)
+
+
 def rows_gap_ms(rows: Sequence[_Row]) -> float:
     """Return the distance between neighbouring samples above which the time between them counts as unknown."""
     if len(rows) < 2:
@@ -115,14 +165,31 @@ def rows_gap_ms(rows: Sequence[_Row]) -> float:
 
 def _rows(broker_id: int, start_ms: int, end_ms: int) -> list[_Row]:
     found = Snapshot.objects.filter(broker_id=broker_id, at_ms__gte=start_ms, at_ms__lte=end_ms).order_by("at_ms")
-    return [_Row(*row) for row in found.values_list("id", "at_ms", "cadence_ms")]
+    return [_Row(*row) for row in found.values_list("id", "at_ms", "cadence_ms", "complete")]
 
 
-def _thinned(rows: list[_Row], start_ms: int, step_ms: int) -> list[_Row]:
+def _thinned(rows: list[_Row], start_ms: int, step_ms: int, prefer: Collection[int] = ()) -> list[_Row]:
+    """Return the last row of each step, of those in `prefer` (ids) where there is one."""
     last: dict[int, _Row] = {}
     for row in rows:
-        last[(row.at_ms - start_ms) // step_ms] = row
+        step = (row.at_ms - start_ms) // step_ms
+        if row.id in prefer or step not in last or last[step].id not in prefer:
+            last[step] = row
     return list(last.values())
+
+
+def _having(rows: Sequence[_Row], kind: Kind, counters: Sequence[str]) -> set[int]:
+    """Return the ids of the snapshots that have one of the counters. Only the beginning of each is read."""
+    ids = [row.id for row in rows]
+    found: set[int] = set()
+    for begin in range(0, len(ids), 500):
+        beginnings = Snapshot.objects.filter(id__in=ids[begin : begin + 500]).annotate(
+            beginning=Substr("payload", 1, HEADER_BYTES, output_field=BinaryField())
+        )
+        for row_id, beginning in beginnings.values_list("id", "beginning").iterator(chunk_size=200):
+            if not columns_of(beginning, kind).isdisjoint(counters):
+                found.add(row_id)
+    return found
 
 
 def _columns(
