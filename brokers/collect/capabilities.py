@@ -28,7 +28,7 @@ _FOR_GOOD = frozenset(
     {ErrorKind.FORBIDDEN, ErrorKind.NOT_FOUND, ErrorKind.PLUGIN_OFF, ErrorKind.REFUSED_REQUEST, ErrorKind.NOT_RABBITMQ}
 )
 # Seconds; part of a tick goes to finding out who answers where.
-_LOCATING = Limits(connect=1.0, read=1.0, total=1.2)
+_LOCATING = Limits(connect=1.5, read=1.5, total=2.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class PollState(models.Model):
     error_sentence = models.TextField(blank=True, default="")
     error_remedy = models.TextField(blank=True, default="")
 
-    # Encoded brokers.rabbitmq.capabilities.Capabilities, as found at capabilities_ms.
+    # What brokers.collect.capabilities found out at capabilities_ms, encoded.
     capabilities = models.BinaryField(default=b"")
     capabilities_ms = models.BigIntegerField(default=0)
     # The broker's `revision` that the capabilities were found under: an edit makes them due again.

@@ -29,11 +29,12 @@ from tests.support import misbehaving as server
 from tests.support.misbehaving import Behaviour, by_path, misbehaving
 
 PASSWORD = "kept-to-itself-77"
+PATIENT = Limits(connect=10, read=10, total=20, max_bytes=1 << 20)
 IMPATIENT = Limits(connect=0.5, read=0.5, total=0.8, max_bytes=1 << 20)
 MANY = 200 * 1024 * 1024
 
 
-def failure(behaviour: Behaviour, limits: Limits = IMPATIENT) -> tuple[BrokerError, server.Misbehaving]:
+def failure(behaviour: Behaviour, limits: Limits = PATIENT) -> tuple[BrokerError, server.Misbehaving]:
     """Ask a server that misbehaves who we are, and return what became of it."""
     with misbehaving(behaviour) as served:
         endpoint = Endpoint(served.url, username="watch", password=PASSWORD)
@@ -73,9 +74,9 @@ HTML = server.answers("<html><head><title>Sign in to the router</title></head></
         (server.raw(b"AMQP\x00\x00\x09\x01"), ErrorKind.NOT_RABBITMQ, "not HTTP"),
         (server.raw(b""), ErrorKind.RESET, "closed the connection without an answer"),
         (server.resets, ErrorKind.RESET, "closed the connection without an answer"),
-        (server.never, ErrorKind.TOO_SLOW, "did not finish answering within 0."),
-        (server.drips, ErrorKind.TOO_SLOW, "did not finish answering within 0."),
-        (server.drips_its_head, ErrorKind.TOO_SLOW, "did not finish answering within 0."),
+        (server.never, ErrorKind.TOO_SLOW, "did not finish answering within "),
+        (server.drips, ErrorKind.TOO_SLOW, "did not finish answering within "),
+        (server.drips_its_head, ErrorKind.TOO_SLOW, "did not finish answering within "),
         (server.announces(MANY), ErrorKind.TOO_LARGE, "announces 209,715,200 bytes"),
         (server.floods(MANY), ErrorKind.TOO_LARGE, "sends more where at most 1,048,576 are accepted"),
         (server.bomb(64 << 20), ErrorKind.TOO_LARGE, "sends more where at most 1,048,576 are accepted"),
@@ -88,7 +89,7 @@ HTML = server.answers("<html><head><title>Sign in to the router</title></head></
     ],
 )
 def test_it_says_what_came_in_place_of_an_answer(behaviour: Behaviour, kind: ErrorKind, words: str) -> None:
-    error, _ = failure(behaviour)
+    error, _ = failure(behaviour, IMPATIENT if kind is ErrorKind.TOO_SLOW else PATIENT)
     assert (error.kind, words in error.sentence) == (kind, True), error
 
 
@@ -105,7 +106,7 @@ def test_it_takes_no_more_of_a_huge_body_than_it_may_hold(behaviour: Behaviour) 
 
 
 def test_it_gives_up_on_an_answer_that_drips_after_few_bytes() -> None:
-    _, served = failure(server.drips)
+    _, served = failure(server.drips, IMPATIENT)
     assert len(served.requests) == 1
     assert served.sent < 300
 
@@ -113,7 +114,7 @@ def test_it_gives_up_on_an_answer_that_drips_after_few_bytes() -> None:
 def test_it_takes_a_body_that_is_just_within_the_limit() -> None:
     exactly = b'{"name": "watch"}'.ljust(1 << 20)
     for behaviour in (server.answers(exactly), server.zipped(exactly)):
-        with misbehaving(behaviour) as served, Management(Endpoint(served.url), IMPATIENT) as management:
+        with misbehaving(behaviour) as served, Management(Endpoint(served.url), PATIENT) as management:
             assert management.whoami().name == "watch"
 
 
@@ -237,7 +238,7 @@ def test_it_follows_a_redirect_on_the_same_place() -> None:
             "/rabbit/api/whoami": server.answers({"name": "watch"}),
         }
     )
-    with misbehaving(moved) as served, Management(Endpoint(served.url), IMPATIENT) as management:
+    with misbehaving(moved) as served, Management(Endpoint(served.url), PATIENT) as management:
         assert management.whoami().name == "watch"
     error, served = failure(server.answers("", 302, Location="/api/whoami"))
     assert error.kind is ErrorKind.REDIRECTED
@@ -249,7 +250,7 @@ def test_it_asks_below_the_path_prefix_of_a_proxy() -> None:
     behind = by_path({"/rabbit/one/api/whoami": server.answers({"name": "watch"})})
     with misbehaving(behind) as served:
         for prefix in ("/rabbit/one", "/rabbit/one/", "/rabbit/one/api", "/rabbit/one/#/queues"):
-            with Management(Endpoint(served.url + prefix), IMPATIENT) as management:
+            with Management(Endpoint(served.url + prefix), PATIENT) as management:
                 assert management.whoami().name == "watch"
     error, _ = failure(behind)
     assert error.kind is ErrorKind.PLUGIN_OFF
@@ -260,7 +261,7 @@ def test_it_tries_a_call_again_only_where_a_pooled_connection_was_closed() -> No
     body = b'{"name": "watch"}'
     alive = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
     # The first answer promises to keep the connection, which is then closed: the next call finds it dead.
-    with misbehaving(server.raw(alive)) as served, Management(Endpoint(served.url), IMPATIENT) as management:
+    with misbehaving(server.raw(alive)) as served, Management(Endpoint(served.url), PATIENT) as management:
         management.whoami()
         management.whoami()
     assert len(served.requests) == 2
@@ -337,7 +338,7 @@ def test_it_repeats_no_credentials_that_the_other_side_gives_back(
 
     with misbehaving(behave) as served:
         endpoint = Endpoint(served.url, **fields)
-        with Management(endpoint, IMPATIENT) as management, pytest.raises(BrokerError) as raised:
+        with Management(endpoint, PATIENT) as management, pytest.raises(BrokerError) as raised:
             management.whoami()
     told = f"{raised.value!r}{raised.value.__dict__}{raised.value.remedy}"
     pair = base64.b64encode(f"watch:{PASSWORD}".encode()).decode()

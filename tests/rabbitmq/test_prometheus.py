@@ -12,13 +12,14 @@ from tests.support import misbehaving as server
 from tests.support.brokers import TestBroker
 from tests.support.misbehaving import Behaviour, by_path, misbehaving
 
-LIMITS = Limits(connect=1, read=1, total=1.5, max_bytes=1 << 20)
+LIMITS = Limits(connect=10, read=10, total=20, max_bytes=1 << 20)
+IMPATIENT = Limits(connect=0.5, read=0.5, total=0.8, max_bytes=1 << 20)
 IDENTITY = 'rabbitmq_identity_info{rabbitmq_node="r@a",rabbitmq_cluster="c"} 1\n'
 TEXT = "text/plain; version=0.0.4"
 
 
-def client() -> Client:
-    return Client(Endpoint("http://127.0.0.1:1"), LIMITS, signed_in=False)
+def client(limits: Limits = LIMITS) -> Client:
+    return Client(Endpoint("http://127.0.0.1:1"), limits, signed_in=False)
 
 
 def test_it_reads_a_real_node(broker: TestBroker, vhost: str, amqp: object) -> None:
@@ -45,7 +46,7 @@ def test_it_reads_a_real_node(broker: TestBroker, vhost: str, amqp: object) -> N
 def test_it_finds_who_answers_at_each_address() -> None:
     first = server.answers(IDENTITY, content_type=TEXT)
     with misbehaving(first) as one, misbehaving(server.never) as silent, client() as calls:
-        found = locate(calls, [one.url, one.url, silent.url, one.url + "/metrics/"], LIMITS)
+        found = locate(calls, [one.url, one.url, silent.url, one.url + "/metrics/"], Limits(connect=3, read=3, total=4))
         assert found[one.url] == found[one.url + "/metrics/"] == Identity("r@a", "c")
         assert isinstance(found[silent.url], BrokerError)
         assert len(one.requests) == 2
@@ -72,7 +73,8 @@ def test_it_finds_who_answers_at_each_address() -> None:
     ],
 )
 def test_it_says_what_answers_in_place_of_a_node(behaviour: Behaviour, kind: ErrorKind, words: str) -> None:
-    with misbehaving(behaviour) as up, client() as calls, pytest.raises(BrokerError) as raised:
+    calls = client(IMPATIENT if kind is ErrorKind.TOO_SLOW else LIMITS)
+    with misbehaving(behaviour) as up, calls, pytest.raises(BrokerError) as raised:
         Prometheus(calls, up.url, node="r@b").plain(["up"])
     assert (raised.value.kind, words in raised.value.sentence) == (kind, True), raised.value
     assert raised.value.remedy
