@@ -161,6 +161,8 @@ def queue_page(known: Known, zone: dt.tzinfo, now_ms: int) -> QueuePage:
     at = f"at {formats.clock(facts.at_ms, zone)}" if known.stale and facts.at_ms else ""
     why = _why(known)
     figures = queue_cells.figures(known.key, _now(known), hour, why, at="" if gone else at, zone=zone)
+    if known.detail.type == "stream":
+        figures[f"{known.key}.ack.detail"] = Cell(text="reading removes nothing")
     reason = " ".join(part for part in (facts.reason_sentence, facts.remedy) if part)
     cells: Cells = {
         **figures,
