@@ -32,6 +32,12 @@ INTERVAL_S = 0.25
 _FAILED_INTERVAL_S = 2.0
 # Ids below the highest seen are looked at again: a transaction may end after one with a higher id.
 _LOOK_BACK = 64
+# Columns that may be large and tell nothing of how a broker stands.
+_LARGE = (
+    *("sealed", "ca_pem", "client_cert_pem"),
+    *("poll_state__capabilities", "poll_state__base_parts", "poll_state__facts", "poll_state__unknown"),
+    *("poll_state__measures", "poll_state__definitions_measures", "poll_state__definitions_error"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,7 @@ def look(before: Look, now_ms: int) -> Look:
     revisions = dict(ObjectRevision.objects.values_list("broker_id", "value"))
     brokers = {
         broker.id: _standing(broker, revisions.get(broker.id, 0), now_ms)
-        for broker in Broker.objects.select_related("poll_state").defer("sealed", "ca_pem", "client_cert_pem")
+        for broker in Broker.objects.select_related("poll_state").defer(*_LARGE)
     }
     return Look(
         snapshots=snapshots,
