@@ -98,6 +98,11 @@ class QueueList:
         return all(facts.whole for facts in self.all_facts)
 
     @property
+    def has_figures(self) -> bool:
+        """At least one broker has told something, however old."""
+        return any(facts.at_ms for facts in self.all_facts)
+
+    @property
     def age_key(self) -> str:
         """The key of the cell that says how old the one broker's figures are."""
         return f"b.{self.one.id}.age" if self.one else "page.age"

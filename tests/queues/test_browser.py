@@ -95,7 +95,12 @@ def test_it_orders_by_a_click_both_ways_and_by_quick_filters(
 
 def test_it_chooses_columns(page: Page, server: DashboardServer, vhost: str, filled: object) -> None:
     opened(page, server, vhost)
-    page.get_by_role("button", name="Columns").click()
+    button = page.get_by_role("button", name="Columns")
+    button.click()
+    under, above = page.locator("#queues-columns").bounding_box(), button.bounding_box()
+    assert under is not None
+    assert above is not None
+    assert 0 <= under["y"] - (above["y"] + above["height"]) < 12
     page.locator("#queues-columns").get_by_text("Total").click()
     expect(page.locator("#queues-table th", has_text="Total")).to_have_count(1)
     expect(page).to_have_url(re.compile(r"cols=total"))
