@@ -124,7 +124,8 @@ def _in_words(what: str) -> str:
         "no argument for repetition operator": f"{where} has nothing to repeat",
         "bad repetition operator": f"{where} repeats a repetition",
         "invalid perl operator": f"{where} is not known here (no looking ahead or behind)",
-        "invalid escape sequence": f"{where} is not known here" + (" (no references back)" if where[1:].isdigit() else ""),
+        "invalid escape sequence": f"{where} is not known here"
+        + (" (no references back)" if where[1:].isdigit() else ""),
         "invalid repetition size": f"{where} repeats too often",
         "trailing \\": "it ends with a backslash",
     }
