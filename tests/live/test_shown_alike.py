@@ -25,8 +25,8 @@ from tests.live.test_frames import over_the_wire, views
 
 NASTY = "<script>alert(1)</script>\"'&amp;\u202e🐇"
 NOW_MS = time.time_ns() // 1_000_000
-# Far enough from the next change of its text for the test to be done before.
-AGES_MS = (NOW_MS - 400 * 86_400_000 - 40_000_000, NOW_MS - 3 * 3_600_000 - 190_000, NOW_MS + 60_000)
+# Each at least half an hour from the next change of its text: long ago, in the middle of an hour, and yet to come.
+AGES_MS = (NOW_MS - 400 * 86_400_000 - 40_000_000, NOW_MS - 13 * 3_600_000 - 1_800_000, NOW_MS + 3_600_000)
 
 KINDS: dict[str, Cell] = {
     "text": Cell(text="32,949"),
