@@ -1,7 +1,7 @@
 """Acts on Warren's list of brokers: add, edit, test, pause, resume, remove.
 
 Each checks the right and writes the audit trail by `dashboard.accounts.audit.act`; what is entered has been checked by
-`broker_settings_form.problems` before.
+`broker_form.problems` before.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from brokers.registry.credentials import SealedError, Secrets, unseal
 from brokers.registry.models import Broker
 from dashboard.accounts.audit import Actor, act
 from dashboard.accounts.rights import Role
-from dashboard.pages import broker_settings_form as form
-from dashboard.pages.broker_settings_connection import StepShown, steps_of
+from dashboard.acting import broker_form as form
+from dashboard.acting.connection import StepShown, steps_of
 
 
 def stored_secrets(broker: Broker) -> tuple[Secrets, str]:

@@ -13,8 +13,8 @@ from brokers.collect.state import Condition
 from brokers.registry.models import Broker
 from brokers.series.metrics import METRICS, RATES, Kind, Shape
 from dashboard.acting.brokers import stored_secrets
+from dashboard.acting.connection import StepShown
 from dashboard.api.shapes import Figures, Moment, Text, Unknown, figure, figures, moment, reasons
-from dashboard.pages.broker_settings_connection import StepShown
 from dashboard.queries.broker_analysis import NodeFacts, VhostFacts
 from dashboard.queries.broker_cells import why_unknown
 from dashboard.queries.broker_facts import BrokerFacts

@@ -15,12 +15,12 @@ from brokers.registry.credentials import Secrets
 from brokers.registry.models import Broker
 from dashboard.accounts.guards import broker_or_404, require
 from dashboard.accounts.rights import Role
+from dashboard.acting import broker_form as form
 from dashboard.acting import brokers as acting
 from dashboard.api.auth import actor, rights
 from dashboard.api.broker_shapes import BrokerChange, BrokerFull, BrokerItem, BrokerNew, Tested, full, item, steps
 from dashboard.api.problems import ProblemError
 from dashboard.api.shapes import Page, PageQuery, cut, next_page, refuse_unknown
-from dashboard.pages import broker_settings_form as form
 from dashboard.queries.broker_facts import facts_of
 
 router = Router(tags=["brokers"])

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brokers.series.read import Series
+from dashboard.cells import ChartPoints
 from dashboard.charts.figures import Figure
-from dashboard.queries.cells import ChartPoints
 
 
 def points(series: Series, figure: Figure) -> ChartPoints:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from math import isfinite
 
-from dashboard.queries.cells import Spark
+from dashboard.cells import Spark
 
 WIDTH = 100
 HEIGHT = 20

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from dashboard.queries.cells import ChartPoints, View
+from dashboard.cells import ChartPoints, View
 
 Frame = dict[str, Any]
 

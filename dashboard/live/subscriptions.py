@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dashboard.cells import View
 from dashboard.live import frames
 from dashboard.live.frames import Frame
 from dashboard.live.messages import MOST_SUBSCRIPTIONS
-from dashboard.queries.cells import View
 
 
 @dataclass(slots=True)

@@ -13,10 +13,10 @@ import msgspec
 from django.utils import timezone
 
 from dashboard.accounts.rights import Rights
+from dashboard.cells import View
 from dashboard.live.tail import tail
 from dashboard.live.threads import in_thread
 from dashboard.live.topics import TOPICS
-from dashboard.queries.cells import View
 
 # A view counts for others that ask within this time, so long as the tail has found nothing new.
 _SHARED_MS = 1_000

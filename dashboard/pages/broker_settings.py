@@ -27,10 +27,10 @@ from dashboard import formats
 from dashboard.accounts.audit import by_request
 from dashboard.accounts.guards import RefusedError, broker_or_404, require
 from dashboard.accounts.rights import Role, rights_for
+from dashboard.acting import broker_form as form
 from dashboard.acting import brokers as acting
-from dashboard.pages import broker_settings_form as form
-from dashboard.pages.broker_settings_connection import StepShown
-from dashboard.queries.cells import Cell
+from dashboard.acting.connection import StepShown
+from dashboard.cells import Cell
 from dashboard.queries.collector import STATES
 
 _any_method = require_http_methods(["GET", "POST"])

@@ -11,8 +11,8 @@ from django.urls import path
 from django.views.decorators.http import require_safe
 
 from dashboard import formats
+from dashboard.cells import Cell, Cells
 from dashboard.charts.sparkline import sparkline
-from dashboard.queries.cells import Cell, Cells
 
 # A state's icon, its word, and what it means.
 STATES = (

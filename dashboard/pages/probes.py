@@ -22,8 +22,8 @@ from dashboard.accounts.guards import RefusedError, require
 from dashboard.accounts.rights import Role, rights_for
 from dashboard.api.auth import Person
 from dashboard.api.problems import ProblemError, problem
+from dashboard.pages.own_metrics import registry
 from dashboard.queries.collector import whether_it_runs
-from dashboard.queries.own_metrics import registry
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
+from dashboard.cells import Cell, Cells
 from dashboard.queries.attention import Need
-from dashboard.queries.cells import Cell, Cells
 
 
 @dataclass(frozen=True, slots=True)

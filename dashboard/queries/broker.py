@@ -11,6 +11,7 @@ from brokers.collect.models import PollState
 from brokers.collect.state import Condition
 from dashboard import formats
 from dashboard.accounts.rights import Rights
+from dashboard.cells import Cell, Cells, View, shape_of
 from dashboard.queries import broker_cells as cell
 from dashboard.queries.attention import Need, needs
 from dashboard.queries.attention_shown import ShownNeed, queues_url, shown, unchanging, why_cells
@@ -18,7 +19,6 @@ from dashboard.queries.broker_analysis import VhostFacts
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
 from dashboard.queries.broker_nodes import Finding, health, node_cells
 from dashboard.queries.broker_polled import Polled, polled
-from dashboard.queries.cells import Cell, Cells, View, shape_of
 from dashboard.queries.fleet import balance, churn, state_cell
 from dashboard.queries.happened import Day, happened
 

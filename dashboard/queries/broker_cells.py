@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from brokers.collect.state import Condition
 from dashboard import formats
+from dashboard.cells import Cell
 from dashboard.charts.sparkline import sparkline
 from dashboard.queries.broker_facts import BrokerFacts
-from dashboard.queries.cells import Cell
 
 NAN = float("nan")
 UNKNOWN = "—"

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from django.urls import reverse
 
 from brokers.series.metrics import Kind
+from dashboard.cells import ChartPoints
 from dashboard.charts.figures import Figure, broker_figures, metrics_of
 from dashboard.queries.broker_facts import BrokerFacts
-from dashboard.queries.cells import ChartPoints
 from dashboard.queries.chart_series import Subject
 from dashboard.queries.charts import Charts, asked_points, charts, live_points
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashboard import formats
+from dashboard.cells import Cell, Cells
 from dashboard.queries import broker_cells as cell
 from dashboard.queries.attention import AT_THE_LIMIT, DISK_NEAR, NEAR
 from dashboard.queries.broker_analysis import NodeFacts
 from dashboard.queries.broker_facts import BrokerFacts
-from dashboard.queries.cells import Cell, Cells
 
 
 @dataclass(frozen=True, slots=True)

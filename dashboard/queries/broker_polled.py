@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from brokers.collect.measures import health_of
 from brokers.collect.models import PollState
 from dashboard import formats
-from dashboard.queries.cells import Cell, Cells
+from dashboard.cells import Cell, Cells
 
 # The share of a broker's time that watching it may take before a page says so.
 DEAR = 0.02

@@ -10,10 +10,10 @@ import msgspec
 
 from brokers.series.metrics import Kind
 from brokers.series.read import history_starts_ms
+from dashboard.cells import ChartPoints
 from dashboard.charts.figures import Figure, metrics_of
 from dashboard.charts.points import by_figure
 from dashboard.charts.window import DEFAULT_RANGE, RANGES, Window, window_of
-from dashboard.queries.cells import ChartPoints
 from dashboard.queries.chart_series import Subject, at_once, series_of
 
 

@@ -10,8 +10,8 @@ from brokers.collect.state import BrokerState, Condition, state_of
 from brokers.registry.models import Broker
 from dashboard import formats
 from dashboard.accounts.rights import Rights
+from dashboard.cells import Cell, Cells, View, shape_of
 from dashboard.queries.broker_polled import Polled, polled
-from dashboard.queries.cells import Cell, Cells, View, shape_of
 
 STATES = {
     Condition.NEW: ("First poll", "unknown"),

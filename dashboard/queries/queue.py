@@ -17,13 +17,13 @@ from brokers.registry.models import BrokerObject
 from brokers.series.metrics import RATES, Kind
 from dashboard import formats
 from dashboard.accounts.rights import Rights
+from dashboard.cells import Cell, Cells, ChartPoints, View, shape_of
 from dashboard.charts.figures import metrics_of, queue_figures
 from dashboard.charts.window import Window
 from dashboard.queries import queue_cells, queue_state
 from dashboard.queries.attention_shown import queue_url
 from dashboard.queries.broker_cells import age, why_unknown
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
-from dashboard.queries.cells import Cell, Cells, ChartPoints, View, shape_of
 from dashboard.queries.chart_series import Subject, series_of
 from dashboard.queries.charts import Charts, charts, live_points
 from dashboard.queries.queue_definition import Row, Setting, rows, settings

@@ -9,8 +9,8 @@ import numpy as np
 
 from brokers.series.read import Series
 from dashboard import formats
+from dashboard.cells import Cell, Cells
 from dashboard.queries import broker_cells as cell
-from dashboard.queries.cells import Cell, Cells
 from dashboard.queries.fleet import balance
 
 # What the strip shows: the end of the key, the metric.

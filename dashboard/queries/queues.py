@@ -14,12 +14,12 @@ from brokers.collect.state import Condition
 from brokers.series.metrics import Kind
 from dashboard import formats
 from dashboard.accounts.rights import Rights
+from dashboard.cells import Cell, Cells, View, shape_of
 from dashboard.queries import broker_cells as cell
 from dashboard.queries.attention import permission_command
 from dashboard.queries.attention_shown import queues_url
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
 from dashboard.queries.broker_polled import polled
-from dashboard.queries.cells import Cell, Cells, View, shape_of
 from dashboard.queries.queues_columns import CHOOSABLE, SORTABLE, Column, shown_columns
 from dashboard.queries.queues_filters import Chip, Choices, Link, chips, choices, loosenings, sizes
 from dashboard.queries.queues_params import Params, parse

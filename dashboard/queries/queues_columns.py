@@ -12,8 +12,8 @@ from functools import partial
 
 from brokers.registry.details import QueueDetail
 from brokers.series.metrics import RATES
+from dashboard.cells import Cell
 from dashboard.queries import broker_cells as cell
-from dashboard.queries.cells import Cell
 from dashboard.queries.queues_params import Params
 from dashboard.queries.queues_states import SAYINGS, State, ranks
 from dashboard.queries.queues_table import Floats, Part, Rows

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from brokers.series.metrics import Kind
+from dashboard.cells import Cells
 from dashboard.queries.attention_shown import queue_url, queues_url
-from dashboard.queries.cells import Cells
 from dashboard.queries.queues_columns import COLUMNS, Column, Line, is_dead
 from dashboard.queries.queues_states import SAYINGS, State, ranks, state_at
 from dashboard.queries.queues_table import Indices, Rows, detail_of, features

@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dashboard import formats
-from dashboard.queries.cells import Cell, Spark
+from dashboard.cells import Cell, Spark
 
 register = template.Library()
 

@@ -10,8 +10,8 @@ import pytest
 from brokers.registry.credentials import unseal
 from brokers.registry.models import Broker
 from dashboard.accounts.models import AuditEntry, Role
-from dashboard.pages import broker_settings_connection
-from dashboard.pages.broker_settings_connection import StepShown
+from dashboard.acting import connection
+from dashboard.acting.connection import StepShown
 from tests.api.conftest import Api, api_of, check_problem
 from tests.support.builders import make_broker, make_user
 
@@ -184,7 +184,7 @@ def test_it_tests_the_connection_and_changes_nothing(admin: Api, shop: Broker, m
         told.put(StepShown("Sign-in", "critical", "The password is wrong.", "Enter another."))
         told.put(None)
 
-    monkeypatch.setattr(broker_settings_connection, "_run", steps)
+    monkeypatch.setattr(connection, "_run", steps)
     answer = admin.call("POST", f"/brokers/{shop.pk}/test", {"username": "other"})
     assert answer.status_code == 200, answer.content
     told = json.loads(answer.content)

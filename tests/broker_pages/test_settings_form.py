@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from brokers.registry.credentials import Secrets
 from brokers.registry.models import Broker
-from dashboard.pages.broker_settings_form import (
+from dashboard.acting.broker_form import (
     Entered,
     from_stored,
     given,

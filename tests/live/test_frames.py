@@ -9,10 +9,10 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dashboard.cells import Cell, ChartPoints, View
 from dashboard.live import frames
 from dashboard.live.messages import MOST_SUBSCRIPTIONS
 from dashboard.live.subscriptions import Subscriptions
-from dashboard.queries.cells import Cell, ChartPoints, View
 from tests.live.client import Shown
 
 keys = st.sampled_from(["b.1.ready", "b.1.state", "q.1.7.ready", "q.1.8.ready", "page.summary"])

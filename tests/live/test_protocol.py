@@ -11,9 +11,9 @@ from asgiref.sync import sync_to_async
 from brokers.registry.models import Broker
 from brokers.series.metrics import Kind
 from dashboard.accounts.models import Role
+from dashboard.cells import Cell, View
 from dashboard.live import topics
 from dashboard.live.topics import Refused, Topic
-from dashboard.queries.cells import Cell, View
 from tests.live.client import Shown, Socket, session_of, socket_of
 from tests.support.builders import Seen, append_snapshot, make_broker, make_user, seen_queue
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from playwright.sync_api import Page
 
 from dashboard import formats
+from dashboard.cells import Cell, Cells, Spark
 from dashboard.charts.sparkline import sparkline
 from dashboard.live import frames
-from dashboard.queries.cells import Cell, Cells, Spark
 from dashboard.templatetags.live import TONES, live
 from tests.live.client import Shown
 from tests.live.test_frames import over_the_wire, views

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dashboard.cells import Spark
 from dashboard.charts.sparkline import HEADROOM, HEIGHT, WIDTH, sparkline
-from dashboard.queries.cells import Spark
 
 figure = st.floats(min_value=0, max_value=1e12, allow_nan=False)
 points = st.lists(st.none() | figure | st.just(math.nan), max_size=70)

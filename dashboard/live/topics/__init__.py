@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dashboard.accounts.rights import Rights
+from dashboard.cells import View
 from dashboard.live.refused import Refused
 from dashboard.live.topics import broker, collector, fleet, queue, queues
 from dashboard.live.topics.params import Params, broker_id, named_brokers
-from dashboard.queries.cells import View
 
 __all__ = ["TOPICS", "Params", "Refused", "Topic", "broker_id", "named_brokers"]
 

@@ -7,11 +7,11 @@ import datetime as dt
 import msgspec
 
 from dashboard.accounts.rights import Rights
+from dashboard.cells import View
 from dashboard.live.refused import Refused
 from dashboard.live.topics.params import Params, broker_id
 from dashboard.queries.broker import broker_page
 from dashboard.queries.broker_charts import broker_live
-from dashboard.queries.cells import View
 
 
 def view(rights: Rights, params: Params, zone: dt.tzinfo, now_ms: int) -> View:

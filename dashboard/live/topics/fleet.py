@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 
 from dashboard.accounts.rights import Rights
+from dashboard.cells import View
 from dashboard.live.topics.params import Params
-from dashboard.queries.cells import View
 from dashboard.queries.fleet import fleet
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import datetime as dt
 
 from dashboard.accounts.rights import Rights
+from dashboard.cells import View
 from dashboard.live.refused import Refused
 from dashboard.live.topics.params import Params, broker_id
-from dashboard.queries.cells import View
 from dashboard.queries.queues import queue_list, read_params
 
 

@@ -14,7 +14,7 @@ from brokers.rabbitmq.endpoint import Endpoint
 from brokers.rabbitmq.errors import BrokerError
 from brokers.registry.credentials import Secrets
 from dashboard import formats
-from dashboard.pages.broker_settings_form import Entered
+from dashboard.acting.broker_form import Entered
 
 logger = logging.getLogger(__name__)
 
