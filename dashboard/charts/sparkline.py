@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from functools import lru_cache
 from math import isfinite
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dashboard.cells import Spark
 
 WIDTH = 100
 HEIGHT = 20
+# A point a minute, both ends of the hour.
+HOUR_POINTS = 61
 # The highest point stays below the upper edge by this much, so that its stroke is not cut.
 HEADROOM = 1.5
 # Heights are drawn to a tenth of a unit: half a pixel at the largest size that pages use.
@@ -37,6 +42,21 @@ def sparkline(values: Values, second: Values | None = None, floor: float = 0, ar
     last = values[-1] if known else None
     dot = f"M{WIDTH} {_Y[_step(last, scale)]}h.01" if last is not None and isfinite(last) else ""
     return Spark(line=line, area=shape, dot=dot, line2=line2)
+
+
+def over_an_hour(times_ms: NDArray[np.int64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Put values at ascending times (Unix ms) into an hour of minutes that ends with the last of them.
+
+    The last value of a minute stands for it; a minute that has none is NaN, so that a history of four minutes takes
+    four sixtieths of the width, as the label *1 h* says.
+    """
+    hour = np.full(HOUR_POINTS, np.nan)
+    if len(times_ms):
+        minutes = times_ms // 60_000
+        places = HOUR_POINTS - 1 - (minutes[-1] - minutes)
+        inside = places >= 0
+        hour[places[inside]] = values[inside]
+    return hour
 
 
 def _paths(values: Values, scale: float, *, area: bool) -> tuple[str, str]:

@@ -212,7 +212,8 @@ def _figures(facts: BrokerFacts) -> Cells:
         return cell.rate(facts.total(name) if facts.fresh else cell.NAN, why)
 
     def line(name: str, **more: object) -> Cell:
-        return cell.spark(facts.spark(name)[1], **more)  # type: ignore[arg-type]
+        times, values = facts.spark(name)
+        return cell.spark(values, times, **more)  # type: ignore[arg-type]
 
     unacked = facts.total("unacked")
     cells: Cells = {
@@ -293,11 +294,12 @@ def _vhost_cells(facts: BrokerFacts, vhost: VhostFacts) -> Cells:
         state = Cell(text=f"{formats.count(vhost.unconsumed)} without consumer", state="warning")
     else:
         state = Cell(text="Quiet", state="ok")
+    times, ready = facts.vhost_spark(vhost.slot, "ready")
     return {
         f"{key}.queues": cell.count(vhost.queues, why),
         f"{key}.ready": cell.count(vhost.ready, why),
         f"{key}.unacked": cell.count(vhost.unacked, why),
-        f"{key}.ready.spark": cell.spark(facts.vhost_spark(vhost.slot, "ready"), floor=50),
+        f"{key}.ready.spark": cell.spark(ready, times, floor=50),
         f"{key}.in": cell.rate(vhost.publish_rate if facts.fresh else cell.NAN, why, unit=False),
         f"{key}.out": cell.rate(vhost.ack_rate if facts.fresh else cell.NAN, why, unit=False),
         f"{key}.state": state,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from brokers.collect.state import Condition
 from dashboard import formats
 from dashboard.cells import Cell
-from dashboard.charts.sparkline import sparkline
+from dashboard.charts.sparkline import over_an_hour, sparkline
 from dashboard.queries.broker_facts import BrokerFacts
 
 NAN = float("nan")
@@ -51,9 +51,20 @@ def age(facts: BrokerFacts) -> Cell:
 
 
 def spark(
-    values: NDArray[np.float64], *, second: NDArray[np.float64] | None = None, floor: float = 0, area: bool = True
+    values: NDArray[np.float64],
+    times_ms: NDArray[np.int64] | None = None,
+    *,
+    second: NDArray[np.float64] | None = None,
+    floor: float = 0,
+    area: bool = True,
 ) -> Cell:
-    """A sparkline; `floor` is the least height that it magnifies to."""
+    """A sparkline of an hour to its last value; `times_ms` where the values (and `second`) are not a minute apart.
+
+    `floor` is the least height that it magnifies to.
+    """
+    if times_ms is not None:
+        values = over_an_hour(times_ms, values)
+        second = None if second is None else over_an_hour(times_ms, second)
     return Cell(
         spark=sparkline(_points(values), second=None if second is None else _points(second), floor=floor, area=area)
     )

@@ -94,11 +94,11 @@ class BrokerFacts:
             return spark(self.shown, Kind.BROKER, np.zeros(1, dtype=np.uint32), metric)
         return spark(self.shown, Kind.VHOST, self.vhost_slots, metric)
 
-    def vhost_spark(self, slot: int, metric: str) -> NDArray[np.float64]:
-        """Return an hour of one vhost's gauge or rate."""
+    def vhost_spark(self, slot: int, metric: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return an hour of one vhost's gauge or rate, as `spark` does."""
         if self.shown is None:
-            return np.empty(0)
-        return spark(self.shown, Kind.VHOST, np.array([slot], dtype=np.uint32), metric)[1]
+            return np.empty(0, dtype=np.int64), np.empty(0)
+        return spark(self.shown, Kind.VHOST, np.array([slot], dtype=np.uint32), metric)
 
 
 _STOPPED = "Warren does not poll at the moment."

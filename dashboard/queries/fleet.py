@@ -153,28 +153,28 @@ def figures(all_facts: Sequence[BrokerFacts], zone: dt.tzinfo) -> Cells:
     without = f"without {left_out[0]}" if len(left_out) == 1 else f"without {len(left_out)} brokers" if left_out else ""
     times, ready = summed_spark(fresh, "ready")
     cells["page.ready"] = cell.count(sums["ready"], why)
-    cells["page.ready.spark"] = cell.spark(ready, floor=50)
+    cells["page.ready.spark"] = cell.spark(ready, times, floor=50)
     cells["page.ready.detail"] = Cell(text=without or _peak(times, ready, zone))
     unacked_times, unacked = summed_spark(fresh, "unacked")
     cells["page.unacked"] = cell.count(sums["unacked"], why)
-    cells["page.unacked.spark"] = cell.spark(unacked, floor=50, area=False)
+    cells["page.unacked.spark"] = cell.spark(unacked, unacked_times, floor=50, area=False)
     cells["page.unacked.detail"] = Cell(text=without or _peak(unacked_times, unacked, zone))
     cells["page.publish"] = cell.rate(sums["publish_rate"], why)
-    cells["page.publish.spark"] = cell.spark(summed_spark(fresh, "publish_rate")[1], area=False)
+    cells["page.publish.spark"] = _line(summed_spark(fresh, "publish_rate"))
     whole = [facts for facts in fresh if facts.whole]
     confirmed = _total(whole, "confirm_rate")
     cells["page.publish.detail"] = Cell(
         text=f"confirmed {formats.rate(confirmed)} /s" if whole and not math.isnan(confirmed) else without
     )
     cells["page.ack"] = cell.rate(sums["ack_rate"], why)
-    cells["page.ack.spark"] = cell.spark(summed_spark(fresh, "ack_rate")[1], area=False)
+    cells["page.ack.spark"] = _line(summed_spark(fresh, "ack_rate"))
     cells["page.ack.detail"] = Cell(text=balance(sums["publish_rate"], sums["ack_rate"]))
     letters = [group for facts in fresh for group in facts.dead_letters]
     cells["page.dead"] = cell.count(sum(group.letters for group in letters) if fresh else cell.NAN, why)
     cells["page.dead.detail"] = Cell(text=_dead(letters, _total(whole, "dead_letter_rate") if whole else cell.NAN))
     connections = _total(whole, "connections")
     cells["page.connections"] = cell.count(connections, why)
-    cells["page.connections.spark"] = cell.spark(summed_spark(whole, "connections")[1], area=False)
+    cells["page.connections.spark"] = _line(summed_spark(whole, "connections"))
     opened, closed = _total(whole, "connection_open_rate"), _total(whole, "connection_close_rate")
     cells["page.connections.detail"] = Cell(text=churn(opened, closed))
     return cells
@@ -245,6 +245,11 @@ def _dead(letters: Sequence[object], rate: float) -> str:
     return where if math.isnan(rate) or rate * 60 < 0.5 else f"{formats.count(round(rate * 60))} a minute arrive"
 
 
+def _line(hour: tuple[NDArray[np.int64], NDArray[np.float64]]) -> Cell:
+    times, values = hour
+    return cell.spark(values, times, area=False)
+
+
 def _several(number: float, noun: str) -> str:
     return f"{formats.count(number)} {noun}{'' if number == 1 else 's'}"
 
@@ -264,12 +269,14 @@ def _row(facts: BrokerFacts, found: Sequence[Need]) -> Row:
 def _row_cells(facts: BrokerFacts, found: Sequence[Need]) -> Cells:
     key = f"b.{facts.id}"
     why = cell.why_unknown(facts)
-    sparks = {name: facts.spark(name)[1] for name in ("ready", "publish_rate", "ack_rate")}
+    times, ready = facts.spark("ready")
+    flow_times, entered = facts.spark("publish_rate")
+    _, left = facts.spark("ack_rate")
     cells: Cells = {
         f"{key}.state": state_cell(facts, found),
         f"{key}.age": cell.age(facts),
-        f"{key}.ready.spark": cell.spark(sparks["ready"], floor=50),
-        f"{key}.flow.spark": cell.spark(sparks["publish_rate"], second=sparks["ack_rate"], area=False),
+        f"{key}.ready.spark": cell.spark(ready, times, floor=50),
+        f"{key}.flow.spark": cell.spark(entered, flow_times, second=left, area=False),
     }
     for name, metric in (("queues", "queues"), ("ready", "ready"), ("unacked", "unacked")):
         cells[f"{key}.{name}"] = cell.count(facts.total(metric) if facts.fresh or name == "queues" else cell.NAN, why)

@@ -32,11 +32,11 @@ def figures(
     for word, metric in STOCKS.items():
         cells[f"{key}.{word}"] = cell.count(now[metric], why[metric])
         cells[f"{key}.{word}.spark"] = cell.spark(
-            hour.values[metric], floor=50 if word != "consumers" else 4, area=word == "ready"
+            hour.values[metric], hour.times_ms, floor=50 if word != "consumers" else 4, area=word == "ready"
         )
     for word, metric in FLOWS.items():
         cells[f"{key}.{word}"] = cell.rate(cell.NAN if at else now[metric], why[metric])
-        cells[f"{key}.{word}.spark"] = cell.spark(hour.values[metric], area=False)
+        cells[f"{key}.{word}.spark"] = cell.spark(hour.values[metric], hour.times_ms, area=False)
     details = {
         "ready": at or peak(hour, zone),
         "unacked": at or ("" if np.isnan(now["unacked"]) else "held by consumers"),

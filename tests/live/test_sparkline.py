@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import re
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.cells import Spark
-from dashboard.charts.sparkline import HEADROOM, HEIGHT, WIDTH, sparkline
+from dashboard.charts.sparkline import HEADROOM, HEIGHT, HOUR_POINTS, WIDTH, over_an_hour, sparkline
 
 figure = st.floats(min_value=0, max_value=1e12, allow_nan=False)
 points = st.lists(st.none() | figure | st.just(math.nan), max_size=70)
@@ -98,3 +99,20 @@ def test_it_draws_nothing_of_nothing(values: list[float | None]) -> None:
 
 def test_it_takes_what_is_endless_for_unknown() -> None:
     assert sparkline([1.0, math.inf, 2.0]) == sparkline([1.0, None, 2.0])
+
+
+def test_it_gives_a_short_history_its_part_of_the_hour() -> None:
+    times = np.array([1, 2, 4], dtype=np.int64) * 60_000 + 5_000
+    hour = over_an_hour(times, np.array([7.0, 8.0, 9.0]))
+    assert len(hour) == HOUR_POINTS
+    assert hour[[-4, -3, -1]].tolist() == [7.0, 8.0, 9.0]
+    assert np.isnan(hour[-2])
+    assert np.isnan(hour[:-4]).all()
+
+
+def test_it_leaves_out_what_is_older_than_the_hour_and_takes_the_last_value_of_a_minute() -> None:
+    times = np.array([0, 60 * 60_000, 61 * 60_000, 61 * 60_000 + 30_000], dtype=np.int64)
+    hour = over_an_hour(times, np.array([1.0, 2.0, 3.0, 4.0]))
+    assert hour[-2:].tolist() == [2.0, 4.0]
+    assert np.isnan(hour[:-2]).all()
+    assert np.isnan(over_an_hour(times[:0], np.empty(0))).all()
