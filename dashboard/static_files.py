@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 from django.contrib.staticfiles.finders import AppDirectoriesFinder, FileSystemFinder
 from django.core.files.storage import Storage
+from django.core.handlers.asgi import ASGIRequest
+from django.http import FileResponse, HttpRequest
+from whitenoise.middleware import WhiteNoiseMiddleware
 from whitenoise.storage import CompressedManifestStaticFilesStorage
 
 HTMX = "django_htmx/htmx-2.min.js"
@@ -33,6 +36,24 @@ class NarrowAppDirectoriesFinder(AppDirectoriesFinder):
         for path, storage in super().list(ignore_patterns):
             if not path.startswith("django_htmx/") or path == HTMX:
                 yield path, storage
+
+
+class StaticFilesMiddleware(WhiteNoiseMiddleware):  # type: ignore[misc]
+    """WhiteNoise, sending files as ASGI wants them: Django warns of every one that is iterated synchronously."""
+
+    @staticmethod
+    def serve(static_file: Any, request: HttpRequest) -> FileResponse:
+        """Return the file, or the part or the 304 that was asked for."""
+        response: FileResponse = WhiteNoiseMiddleware.serve(static_file, request)
+        pieces = response.streaming_content
+        if isinstance(request, ASGIRequest) and isinstance(pieces, Iterable):
+            response.streaming_content = _pieces(pieces)
+        return response
+
+
+async def _pieces(content: Iterable[bytes]) -> AsyncIterator[bytes]:
+    for piece in content:
+        yield piece
 
 
 class HashedStorage(CompressedManifestStaticFilesStorage):  # type: ignore[misc] # whitenoise has no types

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,6 +13,7 @@ from urllib.parse import urlencode
 import numpy as np
 import pika
 import pytest
+import requests
 from playwright.sync_api import BrowserContext, Page, expect
 
 from brokers.series.codec import decode
@@ -116,32 +119,55 @@ def publish(connection: pika.BlockingConnection, number: int) -> None:
         channel.basic_publish("", QUEUE, b"x")
 
 
+class Told(threading.Thread):
+    """Asks the broker's own endpoint ten times a second when it first tells of so many messages: per-queue figures
+    move every 5 s there (collect_statistics_interval), and nobody can show them before."""
+
+    def __init__(self, broker: TestBroker, vhost: str, wanted: int) -> None:
+        super().__init__(daemon=True)
+        self.url = f"{broker.prometheus.removesuffix('/metrics')}/metrics/detailed"
+        self.query = {"family": "queue_coarse_metrics", "vhost": vhost}
+        self.wanted = re.compile(rf"^rabbitmq_detailed_queue_messages_ready\{{.*\}} {wanted}$", re.MULTILINE)
+        self.at_ms = 0.0
+        self.start()
+
+    def run(self) -> None:
+        end = time.monotonic() + 30
+        while not self.at_ms and time.monotonic() < end:
+            asked_ms = time.time() * 1000
+            if self.wanted.search(requests.get(self.url, self.query, timeout=10).text):
+                self.at_ms = asked_ms
+            time.sleep(0.1)
+
+
 def test_a_burst_appears_within_a_tick_and_half_a_second(
     watched: Watched,
     opened: tuple[Page, str],
+    vhost: str,
     amqp: pika.BlockingConnection,
     record_property: Callable[[str, object], None],
 ) -> None:
     page, key = opened
     slot = int(key.split(".")[2])
-    total, after_row, after_burst = 0, [], []
+    total, after_row, after_told = 0, [], []
     # The best of a few: what else runs on this machine can make one late, a fault of ours makes all late.
     for _ in range(4):
         total += 40
         before = watched.newest_id()
         page.evaluate(WATCH, [key, str(total)])
         publish(amqp, 40)
-        published_ms = time.time() * 1000
+        told = Told(watched.broker, vhost, total)
         expect(page.locator(f'[data-live="{key}"]')).to_have_text(str(total), timeout=30_000)
         seen_ms = page.evaluate("window.seen")
+        told.join()
         after_row.append(seen_ms - watched.stored_with(slot, total, before))
-        after_burst.append(seen_ms - published_ms)
-        if after_row[-1] <= 500 and after_burst[-1] <= CADENCE_MS + 500:
+        after_told.append(seen_ms - told.at_ms)
+        if after_row[-1] <= 500 and after_told[-1] <= CADENCE_MS + 500:
             break
     record_property("shown_after_row_ms", after_row)
-    record_property("shown_after_burst_ms", after_burst)
-    assert min(after_row) <= 500, (after_row, after_burst)
-    assert min(after_burst) <= CADENCE_MS + 500, (after_row, after_burst)
+    record_property("shown_after_told_ms", after_told)
+    assert min(after_row) <= 500, (after_row, after_told)
+    assert min(after_told) <= CADENCE_MS + 500, (after_row, after_told)
 
 
 def test_a_browser_that_was_offline_shows_right_figures_without_a_reload(

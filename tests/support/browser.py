@@ -51,13 +51,18 @@ def chromium_path() -> str | None:
     return given or next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One Chromium a worker."""
+    """One Chromium a file of tests.
+
+    Playwright keeps an event loop in this thread for as long as it lives. It is not ours, so the database may be asked
+    beside it; but no other file's tests come to stand in it.
+    """
     path = chromium_path()
     if path is None:
         pytest.fail("No Chromium found: install Debian's chromium, or name one in WARREN_TEST_CHROMIUM.", pytrace=False)
-    with sync_playwright() as playwright:
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
         running = playwright.chromium.launch(
             executable_path=path,
             args=_ARGUMENTS,
