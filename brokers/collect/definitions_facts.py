@@ -139,12 +139,15 @@ def _queues(declared: Declared, before: Mapping[ObjectName, KnownObject], said: 
     letters = _letters(declared, dying, said)
     found = {}
     for name, draft in drafts.items():
-        sources = letters.get(name) if letters is not None else _remembered(before.get(name))
-        if sources is not None:
-            draft = msgspec.structs.replace(  # noqa: PLW2901
-                draft, dead_letters_of=sources.names, dead_letter_sources=sources.count
+        part = letters.get(name, _NONE) if letters is not None else _remembered(before.get(name))
+        found[name] = _encoder.encode(
+            msgspec.structs.replace(
+                draft,
+                dead_letters_of=part.sources.names,
+                dead_letter_sources=part.sources.count,
+                waits=part.waits,
             )
-        found[name] = _encoder.encode(draft)
+        )
     return found
 
 
@@ -174,8 +177,20 @@ def _queue(queue: Queue, policies: Mapping[tuple[str, str], Policy], operators: 
     )
 
 
-def _letters(declared: Declared, dying: Mapping[str, list[Dying]], said: list[str]) -> dict[ObjectName, Sources] | None:
-    """Return whose letters each queue gets; None where that can't be told, since bindings or exchanges were not."""
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What part a queue has in where letters go: whose it gets, and whether they only wait in it."""
+
+    sources: Sources
+    waits: bool = False
+
+
+_NONE = _Part(Sources((), 0))
+_WAITS = _Part(Sources((), 0), waits=True)
+
+
+def _letters(declared: Declared, dying: Mapping[str, list[Dying]], said: list[str]) -> dict[ObjectName, _Part] | None:
+    """Return each queue's part, without those that have none; None where bindings or exchanges were not told."""
     if not declared.bindings_wanted:
         return {}
     if declared.bindings is None or declared.exchanges is None:
@@ -183,7 +198,7 @@ def _letters(declared: Declared, dying: Mapping[str, list[Dying]], said: list[st
     exchanges = _by_vhost(declared.exchanges)
     bindings = _by_vhost(declared.bindings)
     policies = _by_vhost(declared.policies)
-    found: dict[ObjectName, Sources] = {}
+    found: dict[ObjectName, _Part] = {}
     budget = Budget()
     for vhost, queues in dying.items():
         if all(queue.exchange is None for queue in queues):
@@ -201,18 +216,20 @@ def _letters(declared: Declared, dying: Mapping[str, list[Dying]], said: list[st
                 "some of its dead-letter queues may not be marked as such."
             )
             budget = Budget()
-        found |= {ObjectName(vhost, name): sources for name, sources in result.dead_letter_queues.items()}
+        found |= {ObjectName(vhost, name): _Part(sources) for name, sources in result.dead_letter_queues.items()}
+        # No queue in which letters only wait is where they come to rest.
+        found |= {ObjectName(vhost, name): _WAITS for name in result.waiting}
     return found
 
 
-def _remembered(known: KnownObject | None) -> Sources | None:
+def _remembered(known: KnownObject | None) -> _Part:
     if known is None:
-        return None
+        return _NONE
     try:
         detail = msgspec.json.decode(known.detail, type=QueueDetail)
     except msgspec.MsgspecError:
-        return None
-    return Sources(detail.dead_letters_of, detail.dead_letter_sources)
+        return _NONE
+    return _Part(Sources(detail.dead_letters_of, detail.dead_letter_sources), detail.waits)
 
 
 def _by_vhost(told: Iterable[V] | None) -> dict[str, tuple[V, ...]]:

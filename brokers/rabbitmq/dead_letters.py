@@ -43,8 +43,8 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`dead_letter_queues` by name; `waiting`: queues in which letters wait before they go on; `whole`: False where
-    the topology was too large to be followed to its end."""
+    """`dead_letter_queues` by name; `waiting`: queues in which messages wait for their time and nothing else, so that
+    nobody is to consume them; `whole`: False where the topology was too large to be followed to its end."""
 
     dead_letter_queues: Mapping[str, Sources]
     waiting: frozenset[str]
@@ -102,6 +102,8 @@ class _Search:
     reached: dict[tuple[str, Key], frozenset[tuple[str, Key]]] = field(default_factory=dict)
     bound: dict[str, list[Key]] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
+    # Those of them that are told for certain from a work queue with a TTL that gets its letters back.
+    certain: set[str] = field(default_factory=set)
 
     def found(self) -> Found:
         sources: dict[str, set[str]] = {}
@@ -119,15 +121,22 @@ class _Search:
         except BudgetSpentError:
             whole = False
         found = {name: Sources(tuple(sorted(named)), counts[name]) for name, named in sources.items()}
-        return Found(found, frozenset(self.waiting), whole)
+        return Found(found, frozenset(self.certain), whole)
 
     def _waiting(self) -> set[str]:
-        """Return the queues in which letters only wait: with a TTL, a way on, and letters of others, or named so."""
+        """Return the queues in which letters only wait: with a TTL, a way on, and letters of others, or named so.
+
+        Certain are those named so, and those that get letters of a queue which can't be one of them.
+        """
         candidates = {one.name for one in self.queues.values() if one.expires and self._leads(one)}
         waiting = {name for name in candidates if _NAMED_WAITING.search(name)}
+        self.certain |= waiting
         for one in self.queues.values():
-            if candidates - waiting:
-                waiting |= {name for name, _ in self._next(one) if name in candidates and name != one.name}
+            if candidates - self.certain:
+                reached = {name for name, _ in self._next(one) if name in candidates and name != one.name}
+                waiting |= reached
+                if one.name not in candidates:
+                    self.certain |= reached
         return waiting
 
     def _final(self, queue: Dying) -> set[str]:

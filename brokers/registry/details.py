@@ -8,6 +8,9 @@ import msgspec
 
 from brokers.rabbitmq.structs import Policy
 
+# Words of a broker for a queue that does not run.
+DOWN = frozenset({"down", "crashed", "stopped", "terminated", "noproc", "timeout"})
+
 
 class QueueDetail(msgspec.Struct, frozen=True, omit_defaults=True):
     """A queue's definition as the broker last told it. None is *unknown*, never *no*."""
@@ -30,6 +33,13 @@ class QueueDetail(msgspec.Struct, frozen=True, omit_defaults=True):
     dead_letters_of: tuple[str, ...] = ()
     dead_letter_sources: int = 0
     named_like_dlq: bool = False
+    # Messages wait here until their time is up and then go on (a retry's delay): nobody is to consume it.
+    waits: bool = False
+
+    @property
+    def holds_letters(self) -> bool:
+        """It is a dead-letter queue, by topology or by name: nobody is expected to consume it."""
+        return bool(self.dead_letters_of) or self.named_like_dlq
 
 
 class ExchangeDetail(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -84,7 +84,7 @@ def url_of(need: Need) -> str:
     return reverse("pages:broker", args=[need.broker_id])
 
 
-# The question for queues that have a backlog and no consumer, dead-letter queues and streams aside.
+# The question for the queues of broker_analysis.Unconsumed.
 LONELY = {"state": "no_consumer"}
 
 

@@ -109,7 +109,8 @@ class VhostFacts:
 
 @dataclass(frozen=True, slots=True)
 class Unconsumed:
-    """The queues of one vhost that have messages and no consumer; dead-letter queues and streams are none of them.
+    """The queues of one vhost that have messages and no consumer, and should have one: no dead-letter queue is one of
+    them, no stream, and no queue in which messages only wait for their time.
 
     `hour_ago` is what the same queues held `hour_span_s` seconds before, None where that is unknown.
     """
@@ -200,10 +201,10 @@ def _queues(shown: Present) -> tuple[tuple[Unconsumed, ...], tuple[DeadLetters, 
     dead: dict[str, list[int]] = {}
     for row in waiting.tolist():
         known = table.objects[row]
-        is_dead, is_stream = _traits(known)
-        if is_dead:
+        holds_letters, wants_consumer = _traits(known)
+        if holds_letters:
             dead.setdefault(known.vhost, []).append(row)
-        elif consumers[row] == 0 and not is_stream:
+        elif consumers[row] == 0 and wants_consumer:
             lonely.setdefault(known.vhost, []).append(row)
     vhosts = {known.name: known.slot for known in shown.table(Kind.VHOST).objects}
     groups = tuple(_group(shown, table, vhost, vhosts.get(vhost, -1), rows) for vhost, rows in lonely.items())
@@ -237,11 +238,14 @@ _traits_held: dict[bytes, tuple[bool, bool]] = {}
 
 
 def _traits(known: KnownObject) -> tuple[bool, bool]:
-    """Tell whether a queue is a dead-letter queue, and whether it is a stream. Many queues share one definition."""
+    """Tell whether a queue is a dead-letter queue, and whether somebody is to consume what is in it.
+
+    Many queues share one definition.
+    """
     found = _traits_held.get(known.detail)
     if found is None:
         detail = _detail(known.detail, QueueDetail)
-        found = (bool(detail.dead_letters_of) or detail.named_like_dlq, detail.type == "stream")
+        found = (detail.holds_letters, detail.type != "stream" and not detail.waits)
         if len(_traits_held) > 50_000:
             _traits_held.clear()
         _traits_held[known.detail] = found

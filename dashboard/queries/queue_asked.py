@@ -11,6 +11,8 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 
+import msgspec
+
 from brokers.collect.clients import clients_of
 from brokers.rabbitmq.errors import BrokerError, NoPermissionRowError, NotFoundError
 from brokers.rabbitmq.management import Management
@@ -134,7 +136,8 @@ def detail_with(detail: QueueDetail, queue: Queue | None) -> QueueDetail:
     """Return the definition as the broker tells it now, what it does not tell as it is stored."""
     if queue is None or queue.type is None:
         return detail
-    return QueueDetail(
+    return msgspec.structs.replace(
+        detail,
         type=queue.type,
         durable=queue.durable,
         auto_delete=queue.auto_delete,
@@ -147,8 +150,6 @@ def detail_with(detail: QueueDetail, queue: Queue | None) -> QueueDetail:
         node=queue.leader or queue.node or detail.node,
         members=tuple(queue.members or ()),
         online=tuple(queue.online or ()),
-        dead_letters_of=detail.dead_letters_of,
-        named_like_dlq=detail.named_like_dlq,
     )
 
 

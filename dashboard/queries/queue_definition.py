@@ -58,7 +58,7 @@ def rows(detail: QueueDetail, *, whole: bool, why: str) -> tuple[Row, ...]:
     if detail.operator_policy:
         found.append(Row("Operator policy", detail.operator_policy))
     if detail.dead_letters_of:
-        number = len(detail.dead_letters_of)
+        number = detail.dead_letter_sources
         found.append(Row("Dead letters of", f"{formats.count(number)} queue{'' if number == 1 else 's'}"))
     elif detail.named_like_dlq:
         found.append(Row("Dead letters of", "none seen", "only named like a dead-letter queue"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from brokers.registry.details import QueueDetail
+from brokers.registry.details import DOWN, QueueDetail
 from brokers.series.read import Series
 from dashboard import formats
 
@@ -21,7 +21,6 @@ EVIDENCE_METRICS = ("ready", "unacked", "consumers", "publish_rate", "ack_rate")
 # A backlog moves when it changes by more than this share of its height, and by more than so many messages.
 _MOVES_SHARE = 0.05
 _MOVES_MESSAGES = 20
-_DOWN = {"down", "crashed", "stopped", "terminated", "noproc", "timeout"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +111,7 @@ def _outside(around: Around) -> Standing | None:
 
 
 def _broken(detail: QueueDetail, broker: str) -> tuple[str, str, str] | None:
-    if detail.state in _DOWN:
+    if detail.state in DOWN:
         return "critical", "Down", f"{broker} says that it is {detail.state}: nothing goes in and nothing comes out."
     if detail.state == "minority":
         members = len(detail.members)
@@ -132,8 +131,11 @@ def _moving(detail: QueueDetail, around: Around, found: Seen) -> tuple[str, str,
         return "unknown", "Unknown", f"{around.broker} has not told its figures in the last 5 min."
     if detail.type == "stream":
         return "ok", "Stream", _stream(found)
-    if detail.dead_letters_of or detail.named_like_dlq:
+    if detail.holds_letters:
         return _dead(detail, found)
+    if found.ready > 0 and found.consumers == 0 and detail.waits:
+        waits = f"{_messages(found.ready)} {'waits' if found.ready == 1 else 'wait'} here until the time is up"
+        return "queued", "Waiting", f"{waits}, to go on by the dead-letter exchange. Nobody is to consume this queue."
     if found.ready > 0 and found.consumers == 0:
         grows = f", {formats.rate(found.publish)} /s enter" if found.publish > 0 else ""
         return (
@@ -178,7 +180,7 @@ def _paced(detail: QueueDetail, found: Seen) -> tuple[str, str, str]:
 
 
 def _dead(detail: QueueDetail, found: Seen) -> tuple[str, str, str]:
-    number = len(detail.dead_letters_of)
+    number = detail.dead_letter_sources
     whose = (
         f" of {formats.count(number)} queue{'' if number == 1 else 's'}"
         if number

@@ -72,12 +72,7 @@ class Column:
         """Return what the key of its cell ends with, after the row's."""
         if self.key != "spark":
             return self.key
-        return "dead.spark" if is_dead(line) else "ready.spark"
-
-
-def is_dead(line: Line) -> bool:
-    """Tell whether the queue is a dead-letter queue, by topology or by name."""
-    return bool(line.detail.dead_letters_of) or line.detail.named_like_dlq
+        return "dead.spark" if line.detail.holds_letters else "ready.spark"
 
 
 def _by_text(name: str) -> Callable[[Rows], Floats]:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from brokers.series.metrics import Kind
+from dashboard import formats
 from dashboard.cells import Cells
 from dashboard.queries.attention_shown import queue_url, queues_url
-from dashboard.queries.queues_columns import COLUMNS, Column, Line, is_dead
+from dashboard.queries.queues_columns import COLUMNS, Column, Line
 from dashboard.queries.queues_states import SAYINGS, State, ranks, state_at
 from dashboard.queries.queues_table import Indices, Rows, detail_of, features
 
@@ -153,10 +154,11 @@ def feature_tags(line: Line) -> tuple[Tag, ...]:
 
 
 def _tags(line: Line) -> tuple[Tag, ...]:
-    if not is_dead(line):
+    if not line.detail.holds_letters:
         return ()
     found = line.detail.dead_letters_of
     if not found:
         return (Tag("named DLQ", "Only its name says so: no queue that Warren knows dead-letters to it.", "tag--dlq"),)
-    more = f" and {len(found) - 5} more" if len(found) > 5 else ""
+    others = line.detail.dead_letter_sources - len(found[:5])
+    more = f" and {formats.count(others)} more" if others > 0 else ""
     return (Tag("DLQ", f"Letters of {', '.join(found[:5])}{more} come here.", "tag--dlq"),)

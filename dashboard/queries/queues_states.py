@@ -7,6 +7,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from brokers.registry.details import DOWN
 from dashboard.queries.queues_table import Flags, Floats, Rows
 
 
@@ -20,6 +21,7 @@ class State(StrEnum):
     HOLDING = "holding"
     STALE = "stale"
     UNKNOWN = "unknown"
+    WAITING = "waiting"
     RUNNING = "running"
     IDLE = "idle"
 
@@ -42,6 +44,7 @@ SAYINGS: dict[State, Saying] = {
     State.HOLDING: Saying("dead", "Holding", "A dead-letter queue that holds letters."),
     State.STALE: Saying("stale", "Stale", "Its broker gives no figures now; these are the last."),
     State.UNKNOWN: Saying("unknown", "Unknown", "The broker does not tell its figures."),
+    State.WAITING: Saying("queued", "Waiting", "Messages wait here for their time, and then go on."),
     State.RUNNING: Saying("ok", "Running", "It runs."),
     State.IDLE: Saying("idle", "Idle", "It is empty and nothing moves."),
 }
@@ -49,7 +52,6 @@ SAYINGS: dict[State, Saying] = {
 _RANKS = {state: len(SAYINGS) - number for number, state in enumerate(SAYINGS)}
 _BY_RANK = {rank: state for state, rank in _RANKS.items()}
 
-_DOWN_WORDS = frozenset({"down", "crashed", "stopped", "terminated", "noproc", "timeout"})
 _FLOWS = ("publish_rate", "deliver_rate", "ack_rate")
 
 
@@ -73,9 +75,9 @@ def _ranks(rows: Rows) -> Floats:
     found[np.isnan(ready)] = _RANKS[State.UNKNOWN]
     found[letters & waiting] = _RANKS[State.HOLDING]
     found[word.where("flow".__eq__)] = _RANKS[State.FLOW]
-    found[lonely] = _RANKS[State.NO_CONSUMER]
+    found[lonely] = np.where(rows.flag("waits")[lonely], _RANKS[State.WAITING], _RANKS[State.NO_CONSUMER])
     found[word.where("minority".__eq__)] = _RANKS[State.MINORITY]
-    found[word.where(_DOWN_WORDS.__contains__)] = _RANKS[State.DOWN]
+    found[word.where(DOWN.__contains__)] = _RANKS[State.DOWN]
     found[~rows.flag("fresh")] = _RANKS[State.STALE]
     return found
 

@@ -82,19 +82,21 @@ class Trait(NamedTuple):
     features: str
     dead: bool
     named: bool
+    waits: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Traits:
     """The texts and flags of one broker's queues, in the order of its table.
 
-    `dead`: a dead-letter queue by topology; `named`: only named like one.
+    `dead`: a dead-letter queue by topology; `named`: only named like one; `waits`: messages wait in it for their time.
     """
 
     objects: list[KnownObject]
     texts: dict[str, Coded]
     dead: Flags
     named: Flags
+    waits: Flags
 
 
 TEXTS = ("name", "vhost", "type", "word", "policy", "node", "features")
@@ -125,6 +127,7 @@ def _trait(raw: bytes) -> Trait:
         features=" ".join(features(detail)),
         dead=bool(detail.dead_letters_of),
         named=detail.named_like_dlq,
+        waits=detail.waits,
     )
 
 
@@ -140,6 +143,7 @@ def traits(objects: list[KnownObject], before: Traits | None = None) -> Traits:
         texts={**names, **{key: coded([getattr(one, key) for one in found]) for key in TEXTS[2:]}},
         dead=np.array([one.dead for one in found], dtype=np.bool_),
         named=np.array([one.named and not one.dead for one in found], dtype=np.bool_),
+        waits=np.array([one.waits for one in found], dtype=np.bool_),
     )
 
 
@@ -255,7 +259,7 @@ class Rows:
         return self._texts[name]
 
     def flag(self, name: str) -> Flags:
-        """Return `dead` (a dead-letter queue by topology), `named` (only named like one) or `fresh`."""
+        """Return one of the flags of Traits, or `fresh`."""
         if name == "fresh":
             return np.array([part.fresh for part in self.parts], dtype=np.bool_)[self.part]
         flags: list[Flags] = [getattr(part.traits, name)[part.seen] for part in self.parts]

@@ -44,6 +44,7 @@ def declare(broker: TestBroker, vhost: str, name: str, **arguments: object) -> N
 def test_it_reads_what_is_declared(broker: TestBroker, vhost: str, watched: Broker, tick: Tick, read: Tick) -> None:
     declare(broker, vhost, "orders", x_queue_type="quorum", x_dead_letter_exchange="dlx")
     declare(broker, vhost, "orders.dead", x_queue_type="classic")
+    declare(broker, vhost, "orders.wait", x_message_ttl=1000, x_dead_letter_exchange="", x_dead_letter_routing_key="o")
     broker.api("PUT", f"exchanges/{vhost}/dlx", {"type": "topic", "durable": True})
     broker.api("POST", f"bindings/{vhost}/e/dlx/q/orders.dead", {"routing_key": "#"})
     limits = {"pattern": "^orders$", "apply-to": "queues", "definition": {"max-length": 9, "message-ttl": 60000}}
@@ -68,6 +69,8 @@ def test_it_reads_what_is_declared(broker: TestBroker, vhost: str, watched: Brok
     assert (dead.type, dead.dead_letters_of, dead.dead_letter_sources) == ("classic", ("orders",), 1)
     assert (dead.policy, dead.operator_policy, dead.effective_policy) == (None, "house", {"max-length": 5})
     assert dead.named_like_dlq
+    waits = detail(watched, Kind.QUEUE, vhost, "orders.wait")
+    assert (waits.waits, waits.dead_letters_of, dead.waits, orders.waits) == (True, (), False, False)
     assert detail(watched, Kind.EXCHANGE, vhost, "dlx").type == "topic"
     seen = detail(watched, Kind.VHOST, "", vhost)
     assert seen.readable is True

@@ -71,6 +71,20 @@ def test_it_gives_the_whole_broker_to_those_who_see_it_whole() -> None:
     assert [(group.vhost, group.letters) for group in facts.dead_letters] == [("theirs", 10)]
 
 
+def test_it_counts_no_queue_as_unconsumed_in_which_messages_wait_for_their_time() -> None:
+    broker = make_broker("shop")
+    queues = [
+        seen_queue("v", "orders.retry", detail=QueueDetail(waits=True), ready=5, consumers=0),
+        seen_queue("w", "orders.retry", detail=QueueDetail(waits=True), ready=5, consumers=0),
+        seen_queue("w", "orders", detail=QueueDetail(), ready=7, consumers=0),
+    ]
+    vhosts = [Seen("", name, {"queues": 1, "ready": 5}, VhostDetail()) for name in ("v", "w")]
+    append_snapshot(broker, {Kind.VHOST: vhosts, Kind.QUEUE: queues}, at_ms=now())
+    [facts] = facts_of(rights_of(make_user("v", Role.VIEWER)), now())
+    assert [(group.vhost, group.queues, group.ready) for group in facts.unconsumed] == [("w", 1, 7)]
+    assert {vhost.name: vhost.unconsumed for vhost in facts.vhosts} == {"v": 0, "w": 1}
+
+
 def test_it_gives_sums_over_their_vhosts_to_people_limited_to_them() -> None:
     broker = polled(published=100)
     [facts] = facts_of(rights_of(make_user("v", (Role.VIEWER, broker, "mine"))), now())

@@ -79,7 +79,10 @@ def test_it_takes_what_a_stream_holds_for_no_backlog() -> None:
 @pytest.mark.parametrize(
     ("detail", "whose"),
     [
-        (QueueDetail(type="classic", dead_letters_of=("a", "b")), "It is a dead-letter queue of 2 queues."),
+        (
+            QueueDetail(type="classic", dead_letters_of=("a", "b"), dead_letter_sources=24),
+            "It is a dead-letter queue of 24 queues.",
+        ),
         (QueueDetail(type="classic", named_like_dlq=True), "by its name: no queue is seen to dead-letter to it."),
     ],
 )
@@ -88,6 +91,15 @@ def test_it_expects_no_consumer_of_a_dead_letter_queue(detail: QueueDetail, whos
     assert (shown.icon, shown.word) == ("dead", "Holding")
     assert shown.sentence.startswith("40 letters wait here.")
     assert whose in shown.sentence
+
+
+def test_it_expects_no_consumer_of_a_queue_in_which_messages_wait_for_their_time() -> None:
+    waits = QueueDetail(type="classic", waits=True)
+    shown = standing(waits, HERE, of(ready=40, consumers=0, publish=3))
+    assert (shown.icon, shown.word) == ("queued", "Waiting")
+    assert shown.sentence.startswith("40 messages wait here until the time is up, ")
+    assert standing(waits, HERE, of(ready=1, consumers=0)).sentence.startswith("1 message waits here ")
+    assert standing(waits, HERE, of()).word == "Idle"
 
 
 def test_it_puts_what_is_not_of_now_before_every_figure() -> None:
@@ -131,6 +143,7 @@ figure = st.one_of(st.just(NAN), st.floats(0, 1e12))
             QueueDetail(),
             QueueDetail(type="stream"),
             QueueDetail(named_like_dlq=True),
+            QueueDetail(waits=True),
             QueueDetail(state="flow"),
         ]
     ),

@@ -16,12 +16,11 @@ from dashboard.queries.queues_select import select
 from dashboard.queries.queues_table import Part, Rows, traits
 
 NAN = float("nan")
-_DETAIL = ("type", "state", "policy", "node", "dead_letters_of", "named_like_dlq", "durable", "arguments", "exclusive")
 
 
 def queue(name: str, vhost: str = "/", **more: Any) -> tuple[str, str, QueueDetail, dict[str, float]]:
     """Describe a queue: fields of its definition and figures, all in one."""
-    detail = QueueDetail(**{key: more.pop(key) for key in _DETAIL if key in more})
+    detail = QueueDetail(**{key: more.pop(key) for key in QueueDetail.__struct_fields__ if key in more})
     return vhost, name, detail, more
 
 

@@ -63,6 +63,25 @@ def test_it_puts_the_worst_first_then_the_fullest() -> None:
     assert names(ROWS, Params())[3:5] == ["log", "orders.created"]
 
 
+def test_it_does_not_call_a_queue_lonely_in_which_messages_wait_for_their_time() -> None:
+    rows = Rows(
+        [
+            part(
+                [
+                    queue("orders.retry.30s", ready=12, unacked=0, consumers=0, waits=True),
+                    queue("orders.retry.2m", ready=0, unacked=0, consumers=0, ack_rate=0, waits=True),
+                    queue("orders", ready=3, unacked=0, consumers=0),
+                ]
+            )
+        ]
+    )
+    assert names(rows, Params(state="waiting")) == ["orders.retry.30s"]
+    assert names(rows, Params(state="no_consumer")) == ["orders"]
+    assert names(rows, Params()) == ["orders", "orders.retry.30s", "orders.retry.2m"]
+    # Counted all the same: that nobody is subscribed is a fact.
+    assert set(names(rows, Params(no_consumers=True))) == {"orders.retry.30s", "orders.retry.2m", "orders"}
+
+
 def test_it_puts_the_unknown_last_both_ways() -> None:
     assert names(ROWS, Params(sort="ready"))[-1] == "silent"
     assert names(ROWS, Params(sort="-ready"))[-1] == "silent"

@@ -85,6 +85,21 @@ def test_it_does_not_take_a_queue_in_which_letters_wait_for_their_grave() -> Non
     assert result.waiting == {"orders.wait"}
 
 
+def test_it_tells_a_wait_queue_from_the_work_queue_that_gets_its_letters_back() -> None:
+    by_name = [Dying("work", "", "work.retry", expires=True), Dying("work.retry", "", "work", expires=True)]
+    assert search(by_name, [], []).waiting == {"work.retry"}
+    by_topology = [Dying("work", "", "work.5s"), Dying("work.5s", "", "work", expires=True)]
+    assert search(by_topology, [], []).waiting == {"work.5s"}
+    # Of two alike nobody can tell which of them somebody is to consume.
+    alike = [Dying("a", "", "b", expires=True), Dying("b", "", "a", expires=True)]
+    assert search(alike, [], []).waiting == set()
+
+
+def test_it_takes_no_queue_for_a_wait_queue_that_leads_nowhere() -> None:
+    queues = [Dying("work", "", "work.retry"), Dying("work.retry", "missing", expires=True)]
+    assert search(queues, [], []).waiting == set()
+
+
 def test_it_does_not_take_a_retry_for_a_dead_letter() -> None:
     queues = [Dying("work", "retry"), Dying("work.5s", "back", expires=True), Dying("beside")]
     bindings = [bound("retry", "work.5s"), bound("back", "work"), bound("back", "beside")]
