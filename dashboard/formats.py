@@ -132,6 +132,11 @@ def seconds(value: float) -> str:
     return duration(value)
 
 
+def moment(at_ms: int | None, zone: dt.tzinfo) -> dt.datetime | None:
+    """Return a moment (Unix milliseconds) in a zone, None where it is unknown."""
+    return dt.datetime.fromtimestamp(at_ms / 1000, zone) if at_ms else None
+
+
 def clock(at_ms: int | None, zone: dt.tzinfo | None = None, now_ms: int | None = None) -> str:
     """A moment to the second, with its day where that is not today: `03:08:44`, `23 Nov 03:08:44`.
 

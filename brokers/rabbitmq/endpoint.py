@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from brokers.rabbitmq.errors import BadEndpointError, ErrorKind, clipped
@@ -51,10 +51,6 @@ class Endpoint:
         """Return the endpoint that a URL names; credentials in it are split off and percent-decoded."""
         url, username, password = split_url(text)
         return cls(url, username=username, password=password)
-
-    def with_credentials(self, username: str = "", password: str = "", token: str = "") -> Endpoint:
-        """Return the same place with other credentials."""
-        return replace(self, username=username, password=password, token=token)
 
     @property
     def scheme(self) -> str:

@@ -8,7 +8,6 @@ snapshot makes a new `Present`, so that a page that is being drawn keeps one mom
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -296,8 +295,3 @@ def aligned(table: Table, slots: NDArray[np.uint32], metric: str) -> NDArray[np.
     there = table.slots[positions] == slots
     values[there] = table.columns[metric][positions[there]]
     return values
-
-
-def age_ms(shown: Present) -> int:
-    """Return how old the figures are, in milliseconds."""
-    return max(0, time.time_ns() // 1_000_000 - shown.at_ms)

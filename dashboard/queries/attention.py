@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from brokers.collect.state import Condition
+from brokers.rabbitmq.errors import grant_command
 from dashboard import formats
 from dashboard.queries.broker_analysis import NodeFacts, Unconsumed, short_node
 from dashboard.queries.broker_facts import BrokerFacts
@@ -75,7 +75,6 @@ def needs(facts: BrokerFacts) -> list[Need]:
             found += _node(facts, node)
         found += [_unconsumed(facts, group) for group in facts.unconsumed]
         found += _unreadable(facts)
-        found += _blind(facts)
     return worst_first(found)
 
 
@@ -342,30 +341,8 @@ def _unreadable(facts: BrokerFacts) -> list[Need]:
         f" and {formats.count(len(closed) - 3)} more" if len(closed) > 3 else ""
     )
     why = f"{facts.username or 'The watching user'} has no permission row in {names}. This opens it, for looking only:"
-    command = permission_command(closed[0].name, facts.username)
+    command = grant_command(closed[0].name, facts.username)
     return [_need(facts, "unreadable", Severity.NOTICE, subject, rest, short="Vhost closed", why=why, command=command)]
-
-
-def permission_command(vhost: str, username: str) -> str:
-    """Return the shell line that gives a user an empty permission row in a vhost: it may look, and do nothing."""
-    return f"rabbitmqctl set_permissions -p {shlex.quote(vhost)} {shlex.quote(username or 'USER')} '^$' '^$' '^$'"
-
-
-def _blind(facts: BrokerFacts) -> list[Need]:
-    """Say that the broker is watched in a dearer or poorer way than it could be."""
-    if not facts.whole or not facts.degraded:
-        return []
-    return [
-        _need(
-            facts,
-            "prometheus",
-            Severity.NOTICE,
-            facts.name,
-            "is watched without its Prometheus figures",
-            short="No Prometheus",
-            why=facts.degraded,
-        )
-    ]
 
 
 def _listed(names: Sequence[str]) -> str:

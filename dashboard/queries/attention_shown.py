@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 
 from django.urls import reverse
 
+from dashboard import formats
 from dashboard.cells import Cell, Cells
 from dashboard.queries.attention import Need
 
@@ -51,7 +52,7 @@ def shown(found: Iterable[Need], zone: dt.tzinfo, now_ms: int) -> tuple[ShownNee
 
 
 def _shown(need: Need, zone: dt.tzinfo, now: dt.datetime) -> ShownNeed:
-    since = dt.datetime.fromtimestamp(need.since_ms / 1000, zone) if need.since_ms else None
+    since = formats.moment(need.since_ms, zone)
     return ShownNeed(
         key=need.key,
         severity=need.severity.value,

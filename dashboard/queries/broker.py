@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from brokers.collect.models import PollState
-from brokers.collect.state import Condition
 from dashboard import formats
 from dashboard.accounts.rights import Rights
 from dashboard.cells import Cell, Cells, View, shape_of
@@ -120,9 +119,9 @@ def assemble(facts: BrokerFacts, days: tuple[Day, ...], how: Polled | None, zone
     cells.update(why_cells(listed))
     return BrokerPage(
         facts=facts,
-        at=_moment(facts.at_ms, zone),
-        since=_moment(facts.failing_since_ms, zone),
-        stale=facts.condition in {Condition.UNREACHABLE, Condition.LATE, Condition.PAUSED},
+        at=formats.moment(facts.at_ms, zone),
+        since=formats.moment(facts.failing_since_ms, zone),
+        stale=facts.lags,
         needs=listed,
         nodes=tuple(NodeRow(f"n.{facts.id}.{node.slot}", node.name, node.rabbitmq_version) for node in facts.nodes),
         vhosts=tuple(_vhost_row(facts, row) for row in rows[:VHOSTS_SHOWN]),
@@ -132,10 +131,6 @@ def assemble(facts: BrokerFacts, days: tuple[Day, ...], how: Polled | None, zone
         polled=how,
         cells=cells,
     )
-
-
-def _moment(at_ms: int | None, zone: dt.tzinfo) -> dt.datetime | None:
-    return dt.datetime.fromtimestamp(at_ms / 1000, zone) if at_ms else None
 
 
 def _vhost_row(facts: BrokerFacts, vhost: VhostFacts) -> VhostRow:

@@ -59,8 +59,6 @@ class BrokerFacts:
     begun: Mapping[tuple[str, str], int] = field(default_factory=dict)
     # Sentences on figures that can't be had now, by metric.
     unknown: Mapping[str, str] = field(default_factory=dict)
-    # Why the broker is watched in a dearer or poorer way than it could be; empty where it is not.
-    degraded: str = ""
     shown: Present | None = None
     vhost_slots: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, dtype=np.uint32))
 
@@ -68,6 +66,11 @@ class BrokerFacts:
     def fresh(self) -> bool:
         """Its figures are of now."""
         return self.condition in {Condition.LIVE, Condition.LATE}
+
+    @property
+    def lags(self) -> bool:
+        """Its figures are older than they should be, or may be soon: a page says of when they are."""
+        return self.condition in {Condition.UNREACHABLE, Condition.LATE, Condition.PAUSED}
 
     @property
     def nodes_running(self) -> int:

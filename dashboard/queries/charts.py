@@ -8,10 +8,9 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from brokers.series.metrics import Kind
 from brokers.series.read import history_starts_ms
 from dashboard.cells import ChartPoints
-from dashboard.charts.figures import Figure, metrics_of
+from dashboard.charts.figures import Figure
 from dashboard.charts.points import by_figure
 from dashboard.charts.window import DEFAULT_RANGE, RANGES, Window, window_of
 from dashboard.queries.chart_series import Subject, at_once, series_of
@@ -140,11 +139,6 @@ def live_points(
         return {}
     window = window_of({"range": asked["range"]}, now_ms, history_starts_ms(subject.broker_id))
     return by_figure(series_of(subject, window), figures)
-
-
-def subject_of(broker_id: int, kind: Kind, slots: tuple[int, ...], figures: tuple[Figure, ...]) -> Subject:
-    """Return what figures are read of, all their metrics at once."""
-    return Subject(broker_id, kind, slots, metrics_of(figures))
 
 
 def with_query(url: str, more: Mapping[str, str]) -> str:

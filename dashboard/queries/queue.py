@@ -109,11 +109,11 @@ def find_queue(rights: Rights, broker_id: int, vhost: str, name: str, now_ms: in
     The same is asked of the database whether it is hidden or not there, so that neither answer nor time tells.
     """
     found = facts_of(rights, now_ms, [broker_id])
-    rows_found = {
-        (row.kind, row.name): row
-        for row in BrokerObject.objects.filter(broker_id=broker_id, kind=Kind.QUEUE.value, vhost=vhost, name=name)
-    }
-    row = rows_found.get((Kind.QUEUE.value, name))
+    # NUL is in no name, and PostgreSQL takes none in a question.
+    asked = {"vhost": vhost.replace("\x00", ""), "name": name.replace("\x00", "")}
+    row = BrokerObject.objects.filter(broker_id=broker_id, kind=Kind.QUEUE.value, **asked).first()
+    if asked != {"vhost": vhost, "name": name}:
+        return None
     if not found or row is None or not rights.sees_vhost(broker_id, vhost):
         return None
     [facts] = found
@@ -176,8 +176,8 @@ def queue_page(known: Known, zone: dt.tzinfo, now_ms: int) -> QueuePage:
     return QueuePage(
         queue=known,
         standing=standing,
-        at=_moment(facts.at_ms, zone),
-        since=_moment(facts.failing_since_ms, zone),
+        at=formats.moment(facts.at_ms, zone),
+        since=formats.moment(facts.failing_since_ms, zone),
         command=grant_command(known.vhost, facts.username) if known.closed and facts.whole else "",
         definition=rows(known.detail, whole=facts.whole, why=undefined),
         settings=settings(known.detail, facts.version.split(" ")[0]),
@@ -230,7 +230,3 @@ def _why(known: Known) -> dict[str, str]:
         metric: told.get(f"{Kind.QUEUE.value}.{RATES.get(metric, metric)}", usual)
         for metric in queue_cells.STRIP_METRICS
     }
-
-
-def _moment(at_ms: int | None, zone: dt.tzinfo) -> dt.datetime | None:
-    return dt.datetime.fromtimestamp(at_ms / 1000, zone) if at_ms else None

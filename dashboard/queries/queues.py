@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from brokers.collect.models import PollState
-from brokers.collect.state import Condition
+from brokers.rabbitmq.errors import grant_command
 from brokers.series.metrics import Kind
 from dashboard import formats
 from dashboard.accounts.rights import Rights
 from dashboard.cells import Cell, Cells, View, shape_of
 from dashboard.queries import broker_cells as cell
-from dashboard.queries.attention import permission_command
 from dashboard.queries.attention_shown import queues_url
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
 from dashboard.queries.broker_polled import polled
@@ -86,11 +85,7 @@ class QueueList:
     @property
     def stale(self) -> bool:
         """The one broker's figures are not of now."""
-        return self.one is not None and self.one.condition in {
-            Condition.UNREACHABLE,
-            Condition.LATE,
-            Condition.PAUSED,
-        }
+        return self.one is not None and self.one.lags
 
     @property
     def sees_whole(self) -> bool:
@@ -261,13 +256,9 @@ def assemble(
         silent=tuple(facts for facts in all_facts if one is None and facts.shown is not None and not facts.fresh),
         blank=_blank(all_facts, rows, shown, closed),
         cells=cells,
-        at=_moment(one.at_ms, zone) if one else None,
-        since=_moment(one.failing_since_ms, zone) if one else None,
+        at=formats.moment(one.at_ms, zone) if one else None,
+        since=formats.moment(one.failing_since_ms, zone) if one else None,
     )
-
-
-def _moment(at_ms: int | None, zone: dt.tzinfo) -> dt.datetime | None:
-    return dt.datetime.fromtimestamp(at_ms / 1000, zone) if at_ms else None
 
 
 def _blank(all_facts: Sequence[BrokerFacts], rows: Rows, shown: Sequence[QueueRow], closed: Sequence[Closed]) -> str:
@@ -289,7 +280,7 @@ def _closed(facts: BrokerFacts) -> Closed | None:
     if not found:
         return None
     names = ", ".join(found[:3]) + (f" and {formats.count(len(found) - 3)} more" if len(found) > 3 else "")
-    command = permission_command(found[0], facts.username) if facts.whole else ""
+    command = grant_command(found[0], facts.username) if facts.whole else ""
     return Closed(len(found), facts.name, names, command)
 
 
