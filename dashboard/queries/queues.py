@@ -207,6 +207,7 @@ def rows_of(rights: Rights, all_facts: Sequence[BrokerFacts]) -> Rows:
                 traits=known,
                 seen=seen,
                 fresh=facts.fresh,
+                whole=facts.whole,
                 why=cell.why_unknown(facts),
                 unknown=dict(facts.unknown),
                 shown=facts.shown,

@@ -190,7 +190,8 @@ def over(name: str, all_traits: tuple[Traits, ...]) -> tuple[Coded, ...]:
 class Part:
     """One broker's share of a list: its table, and the rows of it that the person sees.
 
-    `fresh`: its figures are of now. `why` says why a figure of it is unknown; `unknown` says so for single metrics.
+    `fresh`: its figures are of now. `whole`: the person sees all of the broker, its nodes' names too. `why` says why a
+    figure of it is unknown; `unknown` says so for single metrics.
     """
 
     broker_id: int
@@ -199,7 +200,7 @@ class Part:
     traits: Traits
     seen: Indices
     fresh: bool = True
-    at_ms: int = 0
+    whole: bool = True
     why: str = ""
     unknown: dict[str, str] = field(default_factory=dict)
     shown: Present | None = None
@@ -248,13 +249,16 @@ class Rows:
         return self._figures[name]
 
     def text(self, name: str) -> Coded:
-        """Return a column of texts: one of TEXTS, or `broker`."""
+        """Return a column of texts: one of TEXTS, or `broker`. Names of nodes are for who sees the whole broker."""
         if name not in self._texts:
             if name == "broker":
                 self._texts[name] = coded([part.broker for part in self.parts]).take(self.part.astype(np.intp))
             else:
                 columns = over(name, tuple(part.traits for part in self.parts))
-                codes = [column.codes[part.seen] for column, part in zip(columns, self.parts, strict=True)]
+                codes = [
+                    column.codes[part.seen] if part.whole or name != "node" else np.full(len(part.seen), -1, np.int32)
+                    for column, part in zip(columns, self.parts, strict=True)
+                ]
                 self._texts[name] = Coded(columns[0].values if columns else (), _joined(codes, np.int32))
         return self._texts[name]
 

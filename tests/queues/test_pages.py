@@ -125,6 +125,22 @@ def test_it_shows_a_person_limited_to_a_vhost_nothing_of_another() -> None:
     assert client.get(f"{queues_url(veiled.pk)}?part=rows").status_code == 404
 
 
+def test_it_names_nodes_to_nobody_who_does_not_see_the_whole_broker() -> None:
+    led = [
+        seen_queue("a", name, detail=QueueDetail(node=f"rabbit@{name}.internal"), ready=1, consumers=1)
+        for name in ("y", "x")
+    ]
+    broker = polled(queues=led)
+    address = f"{queues_url(broker.pk)}?cols=node&sort=-node"
+    whole = text(signed_in(make_user("w", Role.VIEWER)), address)
+    assert "rabbit@x.internal" in whole
+    assert shown(whole) == ["y", "x"]
+    limited = text(signed_in(make_user("v", (Role.VIEWER, broker, "a"))), address)
+    assert ".internal" not in limited
+    # Nor does the order tell where they are.
+    assert shown(limited) == ["x", "y"]
+
+
 def test_it_gives_a_subscription_what_the_person_sees() -> None:
     broker = polled()
     veiled = polled("veiled")
