@@ -96,6 +96,23 @@ def headline(found: Sequence[Need]) -> str:
     return f"{_things(pressing)} cannot wait, {_word(others)} can."
 
 
+def quiet(all_facts: Sequence[BrokerFacts]) -> str:
+    """Say what is known to be well where nothing needs the person, and no more than they see and Warren knows."""
+    fresh = [facts for facts in all_facts if facts.fresh]
+    whole = [facts for facts in fresh if facts.whole]
+    if not fresh:
+        return "Nothing is known to need you: no broker gives figures now."
+    if not whole:
+        return "Nothing needs you: in the vhosts that you see no backlog waits for a consumer."
+    told = all(
+        node.running == 1 and node.memory_alarm == 0 and node.disk_alarm == 0 for facts in whole for node in facts.nodes
+    )
+    if not told or not all(facts.nodes for facts in whole):
+        return "Nothing is known to need you, though not every node tells whether it runs and whether an alarm is up."
+    where = "" if len(whole) == len(fresh) else " of the brokers that you see whole"
+    return f"Nothing needs you: no alarm, every node{where} runs, and no backlog waits for a consumer."
+
+
 def _things(number: int) -> str:
     return f"{_word(number).capitalize()} thing{'' if number == 1 else 's'}"
 

@@ -15,7 +15,7 @@ from dashboard import formats
 from dashboard.accounts.rights import Rights
 from dashboard.cells import Cell, Cells, View, shape_of
 from dashboard.queries import broker_cells as cell
-from dashboard.queries.attention import Need, Severity, headline, needs, worst_first
+from dashboard.queries.attention import Need, Severity, headline, needs, quiet, worst_first
 from dashboard.queries.attention_shown import ShownNeed, shown, unchanging, why_cells
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
 from dashboard.queries.happened import Day, happened
@@ -77,6 +77,7 @@ def assemble(all_facts: Sequence[BrokerFacts], rights: Rights, zone: dt.tzinfo, 
         cells.update(_row_cells(facts, by_broker[facts.id]))
     cells.update(figures(all_facts, zone))
     cells["page.headline"] = Cell(text=headline(found))
+    cells["page.quiet"] = Cell(text=quiet(all_facts))
     cells["page.summary"] = Cell(text=summary(all_facts))
     cells["page.answered"] = Cell(text=answered(all_facts))
     listed = shown(found[:NEEDS_SHOWN], zone, now_ms)

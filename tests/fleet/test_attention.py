@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from brokers.collect.state import Condition
 from brokers.rabbitmq.errors import grant_command
-from dashboard.queries.attention import Severity, headline, needs, worst_first
+from dashboard.queries.attention import Severity, headline, needs, quiet, worst_first
 from dashboard.queries.broker_analysis import NodeFacts, Unconsumed, VhostFacts
 from dashboard.queries.broker_facts import BrokerFacts
 
@@ -57,6 +57,22 @@ def keys(facts: BrokerFacts) -> list[str]:
 def test_it_has_nothing_to_say_of_a_quiet_broker() -> None:
     assert needs(broker()) == []
     assert headline([]) == "Nothing needs you."
+
+
+@pytest.mark.parametrize(
+    ("all_facts", "said"),
+    [
+        ([broker()], "Nothing needs you: no alarm, every node runs, and no backlog waits for a consumer."),
+        ([broker(whole=False, nodes=())], "Nothing needs you: in the vhosts that you see no backlog waits"),
+        ([broker(), broker(whole=False, nodes=())], "every node of the brokers that you see whole runs"),
+        ([broker(nodes=(node(memory_alarm=float("nan")),))], "not every node tells whether it runs and whether"),
+        ([broker(nodes=())], "not every node tells"),
+        ([broker(condition=Condition.PAUSED)], "Nothing is known to need you: no broker gives figures now."),
+        ([broker(condition=Condition.NEW, nodes=(), at_ms=None)], "no broker gives figures now."),
+    ],
+)
+def test_it_claims_no_more_to_be_well_than_is_known_and_seen(all_facts: list[BrokerFacts], said: str) -> None:
+    assert said in quiet(all_facts)
 
 
 def test_it_says_that_a_broker_does_not_answer_since_when_and_what_to_do() -> None:

@@ -122,6 +122,7 @@ def test_it_tells_events_only_of_brokers_seen_whole() -> None:
     whole = fleet(rights_of(make_user("b", Role.VIEWER)), ZONE, now())
     assert (limited.days, limited.timeline) == ((), False)
     assert [one.sentence for day in whole.days for one in day.happenings] == ["Node x."]
+    assert "alarm" not in limited.cells["page.quiet"].text
     assert "secret-queue" not in str(limited)
     assert "theirs" not in str(limited)
 
