@@ -159,16 +159,14 @@ def _polled(facts: BrokerFacts, now_ms: int) -> Polled | None:
 
 
 def _head(facts: BrokerFacts, need: Sequence[Need]) -> Cells:
-    cells: Cells = {
+    return {
         f"b.{facts.id}.state": state_cell(facts, need),
         f"b.{facts.id}.age": cell.age(facts),
         "page.summary": Cell(text=summary(facts)),
         "page.balance": Cell(text=_flow_sentence(facts)),
         "page.checked": Cell(text=formats.clock(facts.at_ms)),
+        "page.reason": cell.reason(facts),
     }
-    reason = facts.reason() or "It does not answer."
-    cells["page.reason"] = Cell(text=reason)
-    return cells
 
 
 def summary(facts: BrokerFacts) -> str:

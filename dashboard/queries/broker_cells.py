@@ -74,6 +74,12 @@ def _points(values: NDArray[np.float64]) -> list[float | None]:
     return [None if math.isnan(value) else value for value in values.tolist()]
 
 
+def reason(facts: BrokerFacts) -> Cell:
+    """Why a broker gives nothing new, and what to do: no more of it than the person may know."""
+    unsaid = "Nothing is asked of it." if facts.condition is Condition.PAUSED else "It does not answer."
+    return Cell(text=facts.reason() or unsaid)
+
+
 def why_unknown(facts: BrokerFacts) -> str:
     """Say why a broker's figures are unknown."""
     if facts.condition is Condition.PAUSED:

@@ -22,7 +22,7 @@ from dashboard.charts.figures import metrics_of, queue_figures
 from dashboard.charts.window import Window
 from dashboard.queries import queue_cells, queue_state
 from dashboard.queries.attention_shown import queue_url
-from dashboard.queries.broker_cells import age, why_unknown
+from dashboard.queries.broker_cells import age, reason, why_unknown
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
 from dashboard.queries.chart_series import Subject, series_of
 from dashboard.queries.charts import Charts, charts, live_points
@@ -163,14 +163,13 @@ def queue_page(known: Known, zone: dt.tzinfo, now_ms: int) -> QueuePage:
     figures = queue_cells.figures(known.key, _now(known), hour, why, at="" if gone else at, zone=zone)
     if known.detail.type == "stream":
         figures[f"{known.key}.ack.detail"] = Cell(text="reading removes nothing")
-    reason = " ".join(part for part in (facts.reason_sentence, facts.remedy) if part)
     cells: Cells = {
         **figures,
         f"{known.key}.state": Cell(text=standing.word, state=standing.icon),
         "page.says": Cell(text=standing.sentence),
         "page.evidence": Cell(text=standing.evidence, hidden=not standing.evidence),
         "page.age": age(facts),
-        "page.reason": Cell(text=reason or "It does not answer."),
+        "page.reason": reason(facts),
     }
     undefined = _CLOSED if known.closed else "The broker has not told the queue’s definition yet."
     return QueuePage(

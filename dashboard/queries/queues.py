@@ -316,7 +316,7 @@ def _page_cells(
     fresh = [facts.at_ms for facts in all_facts if facts.at_ms and facts.fresh]
     if one is not None:
         cells[f"b.{one.id}.age"] = cell.age(one)
-        cells["page.reason"] = Cell(text=one.reason() or "It does not answer.")
+        cells["page.reason"] = cell.reason(one)
     elif moments:
         # Of brokers that are silent a note says how old their figures are.
         cells["page.age"] = Cell(since_ms=min(fresh or moments), state="" if fresh else "stale")

@@ -17,6 +17,7 @@ from brokers.registry.models import Broker
 from brokers.series.metrics import Kind
 from dashboard.accounts.models import Role
 from dashboard.accounts.rights import rights_of
+from dashboard.queries.broker import broker_page
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
 from dashboard.queries.fleet import answered, balance, churn, fleet, summary, summed_spark
 from tests.support.builders import Seen, append_snapshot, make_broker, make_user, seen_queue
@@ -104,6 +105,21 @@ def test_it_tells_nothing_of_a_host_to_people_limited_to_vhosts() -> None:
     )
     [facts] = facts_of(rights_of(make_user("v", (Role.VIEWER, broker, "mine"))), now())
     assert (facts.condition, facts.reason()) == (Condition.UNREACHABLE, "")
+
+
+def test_it_tells_a_paused_broker_from_a_silent_one_to_people_limited_to_vhosts_too() -> None:
+    broker = polled()
+    rights = rights_of(make_user("v", (Role.VIEWER, broker, "mine")))
+    PollState.objects.filter(broker=broker).update(
+        failures=3, failing_since_ms=now(), error_sentence="10.4.0.12 is off."
+    )
+    silent = broker_page(rights, broker.pk, ZONE, now())
+    assert silent is not None
+    assert silent.cells["page.reason"].text == "It does not answer."
+    Broker.objects.filter(pk=broker.pk).update(paused=True)
+    paused = broker_page(rights, broker.pk, ZONE, now())
+    assert paused is not None
+    assert paused.cells["page.reason"].text == "Nothing is asked of it."
 
 
 def test_it_shows_only_the_brokers_that_the_person_sees() -> None:
