@@ -8,7 +8,6 @@ unknown, and all it counts where it began after the base. Pure.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 
 import msgspec
 import numpy as np
@@ -79,8 +78,3 @@ def decode(stored: bytes | memoryview) -> Parts | None:
         return msgspec.json.decode(bytes(stored), type=Parts) if stored else None
     except msgspec.MsgspecError:
         return None
-
-
-def total(parts: Mapping[str, float]) -> float:
-    """Return the sum of values, NaN where there are none or one of them is unknown."""
-    return float(sum(parts.values())) if parts else math.nan

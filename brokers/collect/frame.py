@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -102,7 +102,6 @@ class Built:
     parts: Parts
     facts: BrokerFacts
     contested: tuple[int, ...] = ()
-    unknown: dict[str, str] = field(default_factory=dict)
 
 
 def build(scrape: Scrape, labels: LabelCache, base: Base, reading: Reading, version: str = "") -> Built:

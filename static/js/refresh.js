@@ -75,7 +75,6 @@ export function pageRefresher({ after, signedOut }) {
       lastAsked += HELD_MS;
     }
     window.htmx?.process(document.getElementById("main"));
-    document.dispatchEvent(new CustomEvent("warren:drawn"));
     after();
   }
 
