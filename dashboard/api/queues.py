@@ -111,7 +111,9 @@ class QueueFull(QueueItem):
     operator_policy: str | None
     arguments: dict[str, Any]
     effective_policy: dict[str, Any] = Field(description="What the policies that apply set together.")
-    dead_letters_of: list[str] = Field(description="Queues whose letters are routed here.")
+    dead_letters_of: list[str] = Field(description="Queues whose letters are routed here, the first of them by name.")
+    dead_letter_sources: int = Field(description="How many queues these are in all.")
+    waits: bool = Field(description="Messages only wait here for their time, as in a retry: nobody is to consume it.")
     node: str | None = Field(description="The node that leads it; null also for who does not see the whole broker.")
     members: list[str] | None = Field(description="Nodes that hold it; null for who does not see the whole broker.")
     online: list[str] | None
@@ -171,6 +173,8 @@ def get_queue(request: HttpRequest, broker_id: int, vhost: str, name: str) -> Qu
         arguments=detail.arguments,
         effective_policy=detail.effective_policy,
         dead_letters_of=list(detail.dead_letters_of),
+        dead_letter_sources=detail.dead_letter_sources,
+        waits=detail.waits,
         node=detail.node if facts.whole else None,
         members=list(detail.members) if facts.whole else None,
         online=list(detail.online) if facts.whole else None,

@@ -140,7 +140,9 @@ def fill(broker: Broker, *, spans_s: tuple[int, ...] = (20, 10, 0)) -> None:
                         ready=2,
                         unacked=0,
                         consumers=0,
-                        detail=details.QueueDetail(type="quorum", durable=True, dead_letters_of=("orders",)),
+                        detail=details.QueueDetail(
+                            type="quorum", durable=True, dead_letters_of=("orders",), dead_letter_sources=1
+                        ),
                     ),
                     seen_queue("green", "bulk", ready=7777, unacked=0, consumers=0, published=10 * count),
                 ],

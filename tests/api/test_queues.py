@@ -118,6 +118,7 @@ def test_it_says_by_parameter_what_can_not_be_taken(admin: Api, shop: Broker, qu
 def test_it_shows_one_queue_with_its_definition(admin: Api, shop: Broker) -> None:
     told = admin.get(f"/brokers/{shop.pk}/queues/blue/orders.dlq")
     assert (told["name"], told["is_dlq"], told["dead_letters_of"]) == ("orders.dlq", True, ["orders"])
+    assert (told["dead_letter_sources"], told["waits"]) == (1, False)
     assert (told["state"], told["broker_state"], told["node"]) == ("holding", None, None)
     assert told["first_seen"].endswith("Z")
     counted = admin.get(f"/brokers/{shop.pk}/queues/blue/orders")
