@@ -49,11 +49,15 @@ def tick() -> Tick:
     return done
 
 
-def register(broker: TestBroker, name: str = "shop") -> Broker:
+def register(broker: TestBroker, name: str = "shop", prometheus: tuple[str, ...] = ()) -> Broker:
     """Register a real broker as an administrator would."""
     return services.add(
         services.BrokerInput(
-            name=name, management_url=broker.management, username=broker.username, password=broker.password
+            name=name,
+            management_url=broker.management,
+            username=broker.username,
+            password=broker.password,
+            prometheus_urls=prometheus,
         )
     )
 

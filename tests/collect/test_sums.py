@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pika
@@ -126,6 +127,19 @@ def test_it_counts_what_went_through_each_queue_and_vhost(broker: TestBroker, vh
     assert sums(frame) == [7, 4, 3]
 
 
+def test_it_tells_the_same_of_every_version_where_prometheus_is_out_of_reach(
+    broker: TestBroker, vhost: str, tick: Tick
+) -> None:
+    row = register(broker, prometheus=("http://127.0.0.1:9",))
+    left = traffic(broker, vhost, {"a": "classic", "b": "quorum", "c": "classic"})
+    frame = settled(row, tick, lambda frame: queues_of(row, frame, vhost) == left)
+    assert queues_of(row, frame, vhost) == left
+    assert of_vhost(row, frame, vhost, "queues", "ready", "unacked", "consumers") == [3, 6, 2, 0]
+    state = PollState.objects.get(broker=row)
+    assert "127.0.0.1:9" in state.unknown["broker.dead_lettered"]
+    assert math.isnan(frame.table(Kind.BROKER).value(0, "dead_lettered"))
+
+
 def test_it_tells_the_same_by_management_alone(local_cluster: LocalCluster, tick: Tick) -> None:
     broker = local_cluster.start(1, prometheus=False)
     vhost = broker.make_vhost()
@@ -184,6 +198,25 @@ def test_it_adds_a_cluster_up_whose_queues_lead_on_different_nodes(local_cluster
     figures = queues_of(row, frame, vhost)
     assert math.isnan(figures["q2a"][0])
     assert figures["q0a"] == left["q0a"]
+
+
+def test_it_counts_once_what_each_node_of_a_broker_leads(broker: TestBroker, vhost: str, tick: Tick) -> None:
+    row = register(broker)
+    left: Figures = {}
+    nodes = [node["amqp"] for node in broker.nodes] or [broker.amqp]
+    for number, address in enumerate(nodes):
+        here = replace(broker, amqp=address)
+        left |= traffic(here, vhost, {f"q{number}{kind}": kind for kind in ("classic", "quorum")})
+
+    frame = settled(row, tick, lambda frame: queues_of(row, frame, vhost) == left)
+
+    assert queues_of(row, frame, vhost) == left
+    ready, unacked = (sum(figures[at] for figures in left.values()) for at in (0, 1))
+    assert of_vhost(row, frame, vhost, "queues", "ready", "unacked") == [len(left), ready, unacked]
+    # Each classic queue stands on the node that it was declared through.
+    leaders = frame.table(Kind.NODE).column("leaders")
+    assert len(leaders) == len(nodes)
+    assert (leaders >= 1).all()
 
 
 def listed(cluster: LocalCluster, vhost: str) -> Figures:
