@@ -134,7 +134,10 @@ def _queues(declared: Declared, before: Mapping[ObjectName, KnownObject], said: 
         draft = _queue(queue, policies, operators.get(queue.vhost, ()))
         drafts[ObjectName(queue.vhost, queue.name)] = draft
         dying.setdefault(queue.vhost, []).append(
-            dead_letters.dying(queue.name, draft.arguments, draft.effective_policy)
+            # Nothing dies in a stream, whatever a policy for all queues says [RabbitMQ's source].
+            Dying(queue.name)
+            if draft.type == "stream"
+            else dead_letters.dying(queue.name, draft.arguments, draft.effective_policy)
         )
     letters = _letters(declared, dying, said)
     found = {}
