@@ -109,10 +109,15 @@ def add(given: BrokerInput) -> Broker:
 
 
 @transaction.atomic
-def edit(broker_id: int, given: BrokerInput) -> Broker:
-    """Store a changed broker; pooled connections of its old revision are dropped. Raises InvalidBrokerError and
-    Broker.DoesNotExist."""
+def edit(broker_id: int, given: BrokerInput, revision: int | None = None) -> Broker:
+    """Store a changed broker; pooled connections of its old revision are dropped.
+
+    `revision` is the one that the input was checked against: where somebody else changed the broker since, its address
+    may be another, and a secret must not go there unseen. Raises InvalidBrokerError and Broker.DoesNotExist.
+    """
     broker = Broker.objects.select_for_update().get(id=broker_id)
+    if revision is not None and broker.revision != revision:
+        raise InvalidBrokerError({"name": f"{broker.name} was changed by somebody else just now. Look at it again."})
     _refuse_invalid(given, broker_id)
     try:
         held = unseal(broker)

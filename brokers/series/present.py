@@ -7,6 +7,7 @@ snapshot makes a new `Present`, so that a page that is being drawn keeps one mom
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from brokers.series.codec import CorruptSnapshotError, Frame, Table, decode
 from brokers.series.metrics import RATES, Kind, stored_names
 from brokers.series.models import Snapshot
 from brokers.series.read import MIN_RATE_SPAN_MS
+
+logger = logging.getLogger(__name__)
 
 # A sparkline covers this long, one point each SPARK_STEP_MS.
 SPARK_SPAN_MS = 3_600_000
@@ -113,10 +116,7 @@ def present(broker_id: int) -> Present | None:
     """Return the broker's present, None where there is no snapshot yet. One cheap query when nothing is new."""
     keeper = _keeper(broker_id)
     newest = (
-        Snapshot.objects.filter(broker_id=broker_id)
-        .order_by("-at_ms")
-        .values_list("id", "at_ms", "cadence_ms", "complete")
-        .first()
+        Snapshot.objects.filter(broker_id=broker_id).order_by("-at_ms").values_list("id", "at_ms", "cadence_ms").first()
     )
     if newest is None:
         forget(broker_id)
@@ -145,17 +145,19 @@ def _keeper(broker_id: int) -> _Keeper:
         return _keepers[broker_id]
 
 
-def _advance(keeper: _Keeper, snapshot_id: int, at_ms: int, cadence_ms: int, complete: bool) -> Present:
+def _advance(keeper: _Keeper, snapshot_id: int, at_ms: int, cadence_ms: int) -> Present | None:
     directory = keeper.directory
     directory.refresh()
     newest = _read_frames(keeper, at_ms)
+    if newest is None:
+        return None
     tables = {kind: _table(directory, kind, newest, keeper.recent) for kind in newest.tables}
     return Present(
         broker_id=directory.broker_id,
         snapshot_id=snapshot_id,
-        at_ms=at_ms,
+        at_ms=newest.at_ms,
         cadence_ms=cadence_ms,
-        complete=complete,
+        complete=newest.complete,
         object_revision=directory.revision,
         tables=tables,
         spark_times_ms=np.array([frame.at_ms for frame in keeper.sparks], dtype=np.int64),
@@ -163,8 +165,11 @@ def _advance(keeper: _Keeper, snapshot_id: int, at_ms: int, cadence_ms: int, com
     )
 
 
-def _read_frames(keeper: _Keeper, at_ms: int) -> Frame:
-    """Bring `recent` and `sparks` up to the snapshot at `at_ms`, and return it whole."""
+def _read_frames(keeper: _Keeper, at_ms: int) -> Frame | None:
+    """Bring `recent` and `sparks` up to the snapshot at `at_ms`, and return the newest that can be read, whole.
+
+    One that can't be read is a gap, as if its poll had failed: the log says so, and pages show what was before it.
+    """
     broker_id = keeper.directory.broker_id
     since = keeper.recent[-1].at_ms if keeper.recent else at_ms - SPARK_SPAN_MS - SPARK_STEP_MS
     rows = Snapshot.objects.filter(broker_id=broker_id, at_ms__gt=since, at_ms__lte=at_ms).order_by("at_ms")
@@ -182,7 +187,8 @@ def _read_frames(keeper: _Keeper, at_ms: int) -> Frame:
         try:
             frame = decode(payload, metrics=_SPARK_COLUMNS if old else None)
         except CorruptSnapshotError as error:
-            raise CorruptSnapshotError(f"snapshot {row_id} of broker {broker_id}: {error}") from error
+            logger.warning("Snapshot %s of broker %s can't be read: %s", row_id, broker_id, error)
+            continue
         if not old:
             keeper.recent.append(_narrow(frame, _counters, keeper.recent))
         if keeper.sparks and keeper.sparks[-1].at_ms // SPARK_STEP_MS == frame.at_ms // SPARK_STEP_MS:
@@ -192,8 +198,6 @@ def _read_frames(keeper: _Keeper, at_ms: int) -> Frame:
         keeper.recent.popleft()
     while keeper.sparks and keeper.sparks[0].at_ms < at_ms - SPARK_SPAN_MS - SPARK_STEP_MS:
         keeper.sparks.popleft()
-    if frame is None:
-        raise CorruptSnapshotError(f"broker {broker_id} has no snapshot of {at_ms}")
     keeper.newest = frame
     return frame
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -10,9 +11,11 @@ from django.db.models import BinaryField
 from django.db.models.functions import Substr
 from numpy.typing import NDArray
 
-from brokers.series.codec import HEADER_BYTES, columns_of, decode
+from brokers.series.codec import HEADER_BYTES, CorruptSnapshotError, columns_of, decode
 from brokers.series.metrics import RATES, Kind
 from brokers.series.models import Snapshot
+
+logger = logging.getLogger(__name__)
 
 # Snapshots further apart than this many cadences have a gap between them: the time in between is unknown.
 GAP_CADENCES = 2.5
@@ -203,7 +206,12 @@ def _columns(
     for begin in range(0, len(ids), 200):
         part = Snapshot.objects.filter(id__in=ids[begin : begin + 200]).values_list("id", "payload")
         for row_id, payload in part.iterator(chunk_size=50):
-            table = decode(payload, (kind,), metrics).table(kind)
+            try:
+                table = decode(payload, (kind,), metrics).table(kind)
+            except CorruptSnapshotError as error:
+                # A gap, as if its poll had failed.
+                logger.warning("Snapshot %s can't be read: %s", row_id, error)
+                continue
             if len(table.slots) == 0:
                 continue
             positions = np.searchsorted(table.slots, wanted)

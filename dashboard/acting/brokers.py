@@ -51,7 +51,7 @@ def edit(actor: Actor, broker: Broker, entered: form.Entered, stored: Secrets) -
         subject=broker.name,
         intent={"fields": changed, "address": entered.management_url},
     ) as done:
-        edited = services.edit(broker.pk, form.given(entered))
+        edited = services.edit(broker.pk, form.given(entered), broker.revision)
         done.sentence = "Saved." if changed else "Saved; nothing was changed."
     return edited
 

@@ -145,7 +145,7 @@ def detail_with(detail: QueueDetail, queue: Queue | None) -> QueueDetail:
         arguments=queue.declared,
         policy=queue.policy or None,
         operator_policy=queue.operator_policy or None,
-        effective_policy=queue.effective or {},
+        effective_policy=detail.effective_policy if queue.effective is None else queue.effective,
         state=queue.state or detail.state,
         node=queue.leader or queue.node or detail.node,
         members=tuple(queue.members or ()),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import time
 
+import numpy as np
 import pytest
 from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoAssertNumQueries
 
 from brokers.registry.models import Broker
 from brokers.series.metrics import Kind
+from brokers.series.models import Snapshot
 from brokers.series.present import present
+from brokers.series.read import read
 from tests.support.builders import append_snapshot, make_broker, seen_queue
 
 pytestmark = pytest.mark.django_db
@@ -96,3 +100,29 @@ def test_it_keeps_what_was_handed_out_as_it_was() -> None:
     assert before is not None
     assert after is not None
     assert (before.table(Kind.QUEUE).value(0, "published"), after.table(Kind.QUEUE).value(0, "published")) == (5, 7)
+
+
+def test_it_takes_a_snapshot_that_cannot_be_read_for_a_gap(caplog: pytest.LogCaptureFixture) -> None:
+    broker = make_broker()
+    now_ms = time.time_ns() // 1_000_000
+    for ago_s, ready in ((600, 1.0), (300, 2.0), (10, 3.0)):
+        append_snapshot(broker, {Kind.QUEUE: [seen_queue("/", "q", ready=ready)]}, at_ms=now_ms - ago_s * 1000)
+    last = append_snapshot(broker, {Kind.QUEUE: [seen_queue("/", "q", ready=4)]}, at_ms=now_ms)
+    cut = Snapshot.objects.order_by("at_ms").filter(broker=broker)
+    for row in (cut[1], last):
+        Snapshot.objects.filter(pk=row.pk).update(payload=bytes(row.payload)[:20])
+    shown = present(broker.pk)
+    assert shown is not None
+    assert shown.table(Kind.QUEUE).value(0, "ready") == 3
+    assert shown.at_ms == now_ms - 10_000
+    assert "can't be read" in caplog.text
+    hour = read(broker.pk, Kind.QUEUE, [0], ["ready"], now_ms - 700_000, now_ms + 1)
+    known = hour.values["ready"][~np.isnan(hour.values["ready"])]
+    assert known.tolist() == [1, 3]
+
+
+def test_it_shows_nothing_where_no_snapshot_can_be_read() -> None:
+    broker = make_broker()
+    row = append_snapshot(broker, {Kind.QUEUE: [seen_queue("/", "q", ready=1)]})
+    Snapshot.objects.filter(pk=row.pk).update(payload=b"\0" * 30)
+    assert present(broker.pk) is None
