@@ -47,6 +47,8 @@ Event = MutableMapping[str, Any]
 NOT_SIGNED_IN = 4401
 TOO_MANY_FAULTS = 4400
 TRY_AGAIN_LATER = 1013
+# The browser left by itself (what it says when a tab closes).
+GONE = 1001
 # A session that ends by its age makes no epoch grow: look again after this long.
 LOOK_AGAIN_S = 60.0
 # After the database failed: try again.
@@ -100,6 +102,7 @@ class LiveSocket:
         tail().join(self)
         sender = asyncio.create_task(self._deliver(), name="live socket")
         receiver = asyncio.create_task(self._take_in(), name="live socket, incoming")
+        codes = []
         try:
             await asyncio.wait({sender, receiver}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -109,6 +112,11 @@ class LiveSocket:
             for ended in await asyncio.gather(sender, receiver, return_exceptions=True):
                 if isinstance(ended, Exception):
                     logger.error("A live socket ended by a fault.", exc_info=ended)
+                elif isinstance(ended, int):
+                    codes.append(ended)
+        # Only now, when nothing is sent any more; nobody listens to a code who has left.
+        if codes and GONE not in codes:
+            await self._close(codes[0])
 
     def wake(self, brokers: frozenset[int] | None, epoch: int) -> None:
         """Take note of news; the tail calls this."""
@@ -118,18 +126,18 @@ class LiveSocket:
 
     # Taking in
 
-    async def _take_in(self) -> None:
+    async def _take_in(self) -> int:
+        """Heed messages until there is a reason to close; return its code."""
         while True:
             event = await self._receive()
             if event["type"] != "websocket.receive":
-                return
+                return GONE
             try:
                 self._heed(understand(event.get("text")))
             except NotUnderstood as fault:
                 self._fault(None, fault.sentence)
             if self._faults >= MOST_FAULTS:
-                await self._close(TOO_MANY_FAULTS)
-                return
+                return TOO_MANY_FAULTS
             self._news.set()
 
     def _heed(self, message: Message) -> None:
@@ -161,7 +169,8 @@ class LiveSocket:
 
     # Sending
 
-    async def _deliver(self) -> None:
+    async def _deliver(self) -> int:
+        """Send what is due until there is a reason to close; return its code."""
         while True:
             # Not wait_for: on Python 3.11 it may swallow the cancelling that ends this task.
             with suppress(TimeoutError):
@@ -170,8 +179,7 @@ class LiveSocket:
             self._news.clear()
             try:
                 if self._rights_may_differ() and not await self._identify():
-                    await self._close(NOT_SIGNED_IN)
-                    return
+                    return NOT_SIGNED_IN
                 await self._send_what_is_due()
             except DatabaseError as error:
                 logger.warning("A live page waits: the database does not answer (%s).", error)

@@ -71,6 +71,16 @@ async def test_it_closes_a_socket_that_goes_on_and_on() -> None:
 
 
 @pytest.mark.usefixtures("live_db")
+async def test_it_sends_nothing_after_it_has_closed() -> None:
+    socket = await opened()
+    await socket.subscribe("fleet")
+    for _ in range(MOST_FAULTS + 5):
+        await socket.say_raw(text="?")
+    assert await socket.closed_with() == 4400
+    assert socket.communicator.output_queue.empty()
+
+
+@pytest.mark.usefixtures("live_db")
 async def test_it_refuses_a_subscription_too_many_and_keeps_the_others() -> None:
     socket = await opened()
     for number in range(MOST_SUBSCRIPTIONS):
