@@ -32,7 +32,7 @@ _INTENT_TEXT_MOST = 1000
 HIDDEN = "hidden"
 _SECRET_KEY = re.compile(r"passw|secret|token|credential|authorization|sealed|private|key_pem", re.IGNORECASE)
 _USERINFO = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^\s/]*@", re.IGNORECASE)
-_BEARER = re.compile(r"\b(wrn_[\w-]{8,}|(?:Bearer|Basic)\s+[\w.+/=~-]{16,})", re.IGNORECASE)
+_BEARER = re.compile(r"\b(wrn_[\w-]{16,}|(?:Bearer|Basic)\s+[\w.+/=~-]{16,})", re.IGNORECASE)
 
 
 class Via(StrEnum):

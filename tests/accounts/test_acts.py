@@ -144,6 +144,8 @@ def test_it_stores_names_that_are_hostile_or_long() -> None:
         ({"url": "https://u:p@ss@rabbit:15672/x"}, {"url": "https://rabbit:15672/x"}),
         ({"deep": [{"client_secret": {"a": 1}}]}, {"deep": [{"client_secret": HIDDEN}]}),
         ({"note": "used wrn_abcdefghijklmnop"}, {"note": f"used {HIDDEN}"}),
+        # The twelve letters by which pages tell tokens apart.
+        ({"note": "begins with wrn_abcdefgh"}, {"note": "begins with wrn_abcdefgh"}),
         ({"header": "Authorization: Basic dXNlcjpwYXNzd29yZA=="}, {"header": f"Authorization: {HIDDEN}"}),
         (
             {"routing_key": "orders.new", "count": 3, "on": True, "none": None},
