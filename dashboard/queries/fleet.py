@@ -172,7 +172,9 @@ def figures(all_facts: Sequence[BrokerFacts], zone: dt.tzinfo) -> Cells:
     cells["page.ack.detail"] = Cell(text=balance(sums["publish_rate"], sums["ack_rate"]))
     letters = [group for facts in fresh for group in facts.dead_letters]
     cells["page.dead"] = cell.count(sum(group.letters for group in letters) if fresh else cell.NAN, why)
-    cells["page.dead.detail"] = Cell(text=_dead(letters, _total(whole, "dead_letter_rate") if whole else cell.NAN))
+    cells["page.dead.detail"] = Cell(
+        text=_dead(letters, _total(whole, "dead_letter_rate") if whole else cell.NAN) if fresh else ""
+    )
     connections = _total(whole, "connections")
     cells["page.connections"] = cell.count(connections, why)
     cells["page.connections.spark"] = _line(summed_spark(whole, "connections"))
@@ -287,7 +289,8 @@ def _row_cells(facts: BrokerFacts, found: Sequence[Need]) -> Cells:
     cells[f"{key}.dead"] = cell.count(letters, why)
     if facts.whole:
         running = formats.count(facts.nodes_running) if facts.fresh else "—"
-        cells[f"{key}.nodes"] = Cell(text=f"{running} of {formats.count(len(facts.nodes))}")
+        known = f"{running} of {formats.count(len(facts.nodes))}"
+        cells[f"{key}.nodes"] = Cell(text=known) if facts.nodes else cell.count(cell.NAN, why)
         for name, share in (("memory", "memory_share"), ("disk", "disk_share")):
             shares = [value for node in facts.nodes if (value := getattr(node, share)) is not None]
             cells[f"{key}.{name}"] = cell.share(max(shares) if shares and facts.fresh else None, why)

@@ -26,6 +26,11 @@ class Happening:
     detail: str
 
     @property
+    def rest(self) -> str:
+        """The sentence behind the broker's name, where that stands before it already."""
+        return self.sentence.removeprefix(f"{self.broker} ")
+
+    @property
     def clock(self) -> str:
         """Hours and minutes in the viewer's zone."""
         return f"{self.at:%H:%M}"

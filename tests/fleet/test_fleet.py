@@ -143,6 +143,22 @@ def test_it_tells_events_only_of_brokers_seen_whole() -> None:
     assert "theirs" not in str(limited)
 
 
+def test_it_names_a_broker_once_where_its_name_stands_before_what_happened() -> None:
+    broker = polled("two")
+    for sentence in ("two is unreachable.", "Node x is down."):
+        BrokerEvent.objects.create(broker=broker, at_ms=now(), kind="x", severity="critical", sentence=sentence)
+    made = fleet(rights_of(make_user("v", Role.VIEWER)), ZONE, now())
+    assert {one.rest for day in made.days for one in day.happenings} == {"is unreachable.", "Node x is down."}
+
+
+def test_it_claims_nothing_of_letters_and_nodes_that_it_does_not_know() -> None:
+    broker = make_broker("new")
+    made = fleet(rights_of(make_user("v", Role.VIEWER)), ZONE, now())
+    assert made.cells["page.dead"].unknown
+    assert made.cells["page.dead.detail"].text == ""
+    assert made.cells[f"b.{broker.pk}.nodes"].unknown
+
+
 def test_it_asks_the_database_a_pinned_number_of_times() -> None:
     for number in range(3):
         polled(f"broker-{number}")
