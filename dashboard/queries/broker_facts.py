@@ -104,6 +104,8 @@ class BrokerFacts:
         return spark(self.shown, Kind.VHOST, np.array([slot], dtype=np.uint32), metric)
 
 
+# The highest id that a database column holds.
+LARGEST_ID = 2**63 - 1
 _STOPPED = "Warren does not poll at the moment."
 
 
@@ -114,7 +116,8 @@ def facts_of(rights: Rights, now_ms: int, broker_ids: Iterable[int] | None = Non
     """
     rows = Broker.objects.select_related("poll_state").order_by("name")
     if broker_ids is not None:
-        rows = rows.filter(id__in=list(broker_ids))
+        # Numbers come from addresses: one that no column holds is nobody's, and SQLite would not even compare it.
+        rows = rows.filter(id__in=[broker_id for broker_id in broker_ids if 0 < broker_id <= LARGEST_ID])
     brokers = [broker for broker in rows if rights.sees_broker(broker.id)]
     begun = _begun([broker.id for broker in brokers if rights.sees_whole(broker.id)])
     return [_facts(rights, broker, begun.get(broker.id, {}), now_ms) for broker in brokers]

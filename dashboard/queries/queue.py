@@ -23,7 +23,7 @@ from dashboard.charts.window import Window
 from dashboard.queries import queue_cells, queue_state
 from dashboard.queries.attention_shown import queue_url
 from dashboard.queries.broker_cells import age, reason, why_unknown
-from dashboard.queries.broker_facts import BrokerFacts, facts_of
+from dashboard.queries.broker_facts import LARGEST_ID, BrokerFacts, facts_of
 from dashboard.queries.chart_series import Subject, series_of
 from dashboard.queries.charts import Charts, charts, live_points
 from dashboard.queries.queue_definition import Row, Setting, rows, settings
@@ -111,7 +111,9 @@ def find_queue(rights: Rights, broker_id: int, vhost: str, name: str, now_ms: in
     found = facts_of(rights, now_ms, [broker_id])
     # NUL is in no name, and PostgreSQL takes none in a question.
     asked = {"vhost": vhost.replace("\x00", ""), "name": name.replace("\x00", "")}
-    row = BrokerObject.objects.filter(broker_id=broker_id, kind=Kind.QUEUE.value, **asked).first()
+    # A number from an address may be one that no column holds; zero is no broker's either.
+    known_id = broker_id if 0 < broker_id <= LARGEST_ID else 0
+    row = BrokerObject.objects.filter(broker_id=known_id, kind=Kind.QUEUE.value, **asked).first()
     if asked != {"vhost": vhost, "name": name}:
         return None
     if not found or row is None or not rights.sees_vhost(broker_id, vhost):

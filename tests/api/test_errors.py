@@ -30,7 +30,15 @@ SERIES_KEYS = ("kind", "vhost", "name", "metrics", "from", "to", "step")
 
 @pytest.mark.parametrize(
     "path",
-    ["/nowhere", "/brokers/", "/brokers/x", "/brokers/-1", "/brokers/1/nope", "/brokers/" + "9" * 30, "/docs"],
+    [
+        "/nowhere",
+        "/brokers/",
+        "/brokers/x",
+        "/brokers/-1",
+        "/brokers/1/nope",
+        "/docs",
+        *(f"/brokers/{2**63}{rest}" for rest in ("", "/queues", "/queues/a/b", "/series?kind=broker&metrics=ready")),
+    ],
 )
 def test_it_answers_404_for_what_is_not_there(admin: Api, path: str) -> None:
     assert admin.call("GET", path).status_code == 404

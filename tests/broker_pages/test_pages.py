@@ -159,3 +159,8 @@ def test_it_asks_no_more_the_more_there_is(path: str, most: int) -> None:
         counts.append(len(asked))
     assert counts[0] == counts[1]
     assert counts[0] <= most + 12
+
+
+@pytest.mark.parametrize("rest", ["", "/points", "/queues", "/queue?vhost=a&name=b", "/queue/points?vhost=a&name=b"])
+def test_it_answers_404_for_a_number_that_no_column_holds(rest: str) -> None:
+    assert signed_in(make_user(None, Role.ADMINISTRATOR)).get(f"/brokers/{2**63}{rest}").status_code == 404
