@@ -20,6 +20,7 @@ from dashboard.queries.broker_nodes import Finding, health, node_cells
 from dashboard.queries.broker_polled import Polled, polled
 from dashboard.queries.fleet import balance, churn, state_cell
 from dashboard.queries.happened import Day, happened
+from dashboard.queries.keys import vhost_key
 
 VHOSTS_SHOWN = 60
 
@@ -135,7 +136,7 @@ def assemble(facts: BrokerFacts, days: tuple[Day, ...], how: Polled | None, zone
 
 def _vhost_row(facts: BrokerFacts, vhost: VhostFacts) -> VhostRow:
     severity = "warning" if vhost.unconsumed and facts.fresh else ""
-    return VhostRow(f"v.{facts.id}.{vhost.slot}", vhost.name, severity, queues_url(facts.id, vhost=vhost.name))
+    return VhostRow(vhost_key(facts.id, vhost.slot), vhost.name, severity, queues_url(facts.id, vhost=vhost.name))
 
 
 def by_trouble(vhosts: Sequence[VhostFacts]) -> list[VhostFacts]:
@@ -277,7 +278,7 @@ def _redelivered(facts: BrokerFacts) -> str:
 
 
 def _vhost_cells(facts: BrokerFacts, vhost: VhostFacts) -> Cells:
-    key = f"v.{facts.id}.{vhost.slot}"
+    key = vhost_key(facts.id, vhost.slot)
     why = "Warren may not look into this vhost." if vhost.readable is False else cell.why_unknown(facts)
     if not facts.fresh:
         state = Cell(text="Unknown", state="stale")

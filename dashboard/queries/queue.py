@@ -26,6 +26,7 @@ from dashboard.queries.broker_cells import age, reason, why_unknown
 from dashboard.queries.broker_facts import LARGEST_ID, BrokerFacts, facts_of
 from dashboard.queries.chart_series import Subject, series_of
 from dashboard.queries.charts import Charts, charts, live_points
+from dashboard.queries.keys import queue_key
 from dashboard.queries.queue_definition import Row, Setting, rows, settings
 from dashboard.queries.queue_state import Around, Standing
 from dashboard.queries.queues_table import detail_of
@@ -52,7 +53,7 @@ class Known:
     @property
     def key(self) -> str:
         """What the keys of its cells begin with."""
-        return f"q.{self.facts.id}.{self.slot}"
+        return queue_key(self.facts.id, self.slot)
 
     @property
     def subject(self) -> Subject:

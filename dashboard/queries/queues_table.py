@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from brokers.registry.details import QueueDetail
 from brokers.registry.slots import KnownObject
 from brokers.series.present import Present, PresentTable
+from dashboard.queries.keys import queue_key
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -272,7 +273,7 @@ class Rows:
     def key(self, row: int) -> str:
         """Return what the keys of a row's cells begin with."""
         part = self.parts[self.part[row]]
-        return f"q.{part.broker_id}.{part.table.slots[self.local[row]]}"
+        return queue_key(part.broker_id, int(part.table.slots[self.local[row]]))
 
 
 def _joined(arrays: Sequence[NDArray[S]], dtype: type[S]) -> NDArray[S]:

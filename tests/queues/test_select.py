@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dashboard.queries.keys import queue_key
 from dashboard.queries.queues_columns import COLUMNS, SORTABLE
 from dashboard.queries.queues_params import PAGE_SIZES, Params
 from dashboard.queries.queues_select import page_of, select
@@ -130,7 +131,10 @@ def test_it_compares_names_across_brokers() -> None:
     two = part([queue("a", ready=1), queue("c", ready=1), queue("d", ready=1)], broker_id=2, broker="two")
     rows = Rows([one, two])
     assert names(rows, Params(sort="-ready")) == ["a", "b", "c", "d", "d"]
-    assert [rows.key(row) for row in select(rows, Params(sort="name")).ordered.tolist()][-2:] == ["q.1.1", "q.2.2"]
+    assert [rows.key(row) for row in select(rows, Params(sort="name")).ordered.tolist()][-2:] == [
+        queue_key(1, 1),
+        queue_key(2, 2),
+    ]
     assert names(rows, Params(sort="-broker"))[0] == "a"
 
 
