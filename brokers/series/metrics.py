@@ -1,7 +1,8 @@
 """The names of everything that is kept over time: kinds of objects, their metrics, and the rates read from counters.
 
 Gauges are stored as they are. Counters are stored cumulative; a rate is computed on reading, and a counter that fell
-(a restart, a vanished channel) makes its interval unknown, not negative and not zero.
+(a restart, a vanished channel) makes its interval unknown, not negative and not zero. States are whole numbers, the
+worse the higher. What is derived from these without being stored is in brokers.lag.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ class Shape(StrEnum):
 
     GAUGE = "gauge"
     COUNTER = "counter"
+    STATE = "state"
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One stored metric. `unit` is `messages`, `bytes`, `count`, `s` or `flag` (0 or 1)."""
+    """One stored metric. `unit` is `messages`, `bytes`, `count`, `ratio`, `offsets`, `s`, `flag` (0 or 1) or `code`."""
 
     name: str
     shape: Shape
@@ -58,8 +60,26 @@ _FLOW = (
 )
 
 METRICS: dict[Kind, tuple[Metric, ...]] = {
-    Kind.QUEUE: (*_STOCK, *_FLOW),
-    Kind.VHOST: (_gauge("queues", "count", "Queues"), *_STOCK, *_FLOW),
+    Kind.QUEUE: (
+        *_STOCK,
+        *_FLOW,
+        _gauge("prefetch", "messages", "What the consumers may hold unacknowledged, all together; unknown: no limit"),
+        _gauge("capacity", "ratio", "Share of the time in which the queue could deliver at once"),
+        _gauge("message_bytes", "bytes", "Bodies of the messages in the queue"),
+        _gauge("memory", "bytes", "Memory of the queue's process"),
+        _gauge("stream_lag", "offsets", "How far the slowest consumer of a stream is behind its end"),
+        _gauge("time_lag", "s", "Age of the oldest message that is not acknowledged"),
+        Metric("lag_source", Shape.STATE, "code", "What the time lag was read from"),
+        Metric("consumer_state", Shape.STATE, "code", "How the consumers keep up"),
+    ),
+    Kind.VHOST: (
+        _gauge("queues", "count", "Queues"),
+        *_STOCK,
+        *_FLOW,
+        _counter("confirmed", "Messages confirmed to their publishers"),
+        _counter("returned", "Messages returned as unroutable"),
+        _counter("dropped", "Messages dropped as unroutable"),
+    ),
     Kind.EXCHANGE: (
         _counter("published", "Messages published to the exchange"),
         _counter("confirmed", "Messages confirmed to their publishers"),
@@ -102,10 +122,18 @@ METRICS: dict[Kind, tuple[Metric, ...]] = {
         _counter("returned", "Messages returned as unroutable"),
         _counter("dropped", "Messages dropped as unroutable"),
         _counter("dead_lettered", "Messages dead-lettered, whatever the reason"),
+        _counter("dead_lettered_rejected", "Messages dead-lettered because a consumer rejected them"),
+        _counter("dead_lettered_expired", "Messages dead-lettered because their time was up"),
+        _counter("dead_lettered_maxlen", "Messages dead-lettered because the queue was full"),
+        _counter("dead_lettered_delivery_limit", "Messages dead-lettered because they were returned too often"),
         _counter("connections_opened", "Connections opened", "count"),
         _counter("connections_closed", "Connections closed", "count"),
         _counter("channels_opened", "Channels opened", "count"),
         _counter("channels_closed", "Channels closed", "count"),
+        _counter("queues_created", "Queues created", "count"),
+        _counter("queues_deleted", "Queues deleted", "count"),
+        _gauge("unconfirmed", "messages", "Messages published on channels with confirms and not confirmed yet"),
+        _gauge("unconfirmed_highest", "messages", "Unconfirmed messages of the channel that has most of them"),
     ),
 }
 
@@ -119,12 +147,18 @@ RATES: dict[str, str] = {
     "return_rate": "returned",
     "drop_rate": "dropped",
     "dead_letter_rate": "dead_lettered",
+    "dead_letter_rejected_rate": "dead_lettered_rejected",
+    "dead_letter_expired_rate": "dead_lettered_expired",
+    "dead_letter_maxlen_rate": "dead_lettered_maxlen",
+    "dead_letter_delivery_limit_rate": "dead_lettered_delivery_limit",
     "receive_rate": "received",
     "received_confirm_rate": "received_confirm",
     "connection_open_rate": "connections_opened",
     "connection_close_rate": "connections_closed",
     "channel_open_rate": "channels_opened",
     "channel_close_rate": "channels_closed",
+    "queue_create_rate": "queues_created",
+    "queue_delete_rate": "queues_deleted",
 }
 
 
