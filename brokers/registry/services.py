@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from urllib.parse import unquote, urldefrag
@@ -49,7 +50,8 @@ class InvalidBrokerError(Exception):
     """The input can't be taken; `errors` says why, a sentence a field."""
 
     def __init__(self, errors: dict[str, str]) -> None:
-        super().__init__(" ".join(errors.values()))
+        self.sentence = " ".join(errors.values())
+        super().__init__(self.sentence)
         self.errors = errors
 
 
@@ -69,6 +71,16 @@ class Registered:
     name: str
     outcome: Outcome
     sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Registering:
+    """What an address of WARREN_BROKERS is about to change: a new broker, or a known one's address or sign-in."""
+
+    name: str
+    management_url: str
+    username: str
+    known: Broker | None
 
 
 def validate(given: BrokerInput, broker_id: int | None = None) -> dict[str, str]:
@@ -151,13 +163,15 @@ def remove(broker_id: int) -> None:
     Broker.objects.filter(id=broker_id).delete()
 
 
-def register_from_environment(addresses: Iterable[str]) -> list[Registered]:
+def register_from_environment(
+    addresses: Iterable[str], around: Callable[[Registering], AbstractContextManager[object]] = nullcontext
+) -> list[Registered]:
     """Register the management addresses of WARREN_BROKERS; what is registered already stays.
 
     The name is the `#fragment`, else host:port. Credentials in the address win over stored ones, so that a password
-    that was changed there holds from the next start.
+    that was changed there holds from the next start. Each change is made within `around(change)`, to be written down.
     """
-    return [_register(address) for address in addresses]
+    return [_register(address, around) for address in addresses]
 
 
 def reseal_all() -> int:
@@ -193,7 +207,7 @@ def name_in(address: str, url: str) -> str:
     return fragment if fragment and not fragment.startswith("/") else address_of(url)
 
 
-def _register(address: str) -> Registered:
+def _register(address: str, around: Callable[[Registering], AbstractContextManager[object]]) -> Registered:
     try:
         url, username, password = split_url(address)
     except BrokerError as error:
@@ -201,28 +215,33 @@ def _register(address: str) -> Registered:
     name = name_in(address, url)
     given = BrokerInput(name=name, management_url=url, username=username, password=password)
     known = Broker.objects.filter(name=name).first() or Broker.objects.filter(management_url=url).first()
+    changed = _renewed(known, given) if known else given
+    if known and changed is None:
+        return Registered(known.name, Outcome.UNCHANGED)
     try:
-        if known is None:
-            add(given)
-            return Registered(name, Outcome.ADDED)
-        return Registered(known.name, _renewed(known, given))
+        with around(Registering(known.name if known else name, url, username, known)):
+            if known is None:
+                add(given)
+                return Registered(name, Outcome.ADDED)
+            edit(known.pk, changed or given)
+            return Registered(known.name, Outcome.CHANGED)
     except InvalidBrokerError as error:
         return Registered(name, Outcome.REFUSED, f"{name} of WARREN_BROKERS is not registered. {error}")
 
 
-def _renewed(known: Broker, given: BrokerInput) -> Outcome:
+def _renewed(known: Broker, given: BrokerInput) -> BrokerInput | None:
+    """Return a known broker as its address has it now, None where that is as it is stored."""
     try:
         held = unseal(known).password
     except SealedError:
         held = None
     same_login = not given.username or (known.username == given.username and held == given.password)
     if same_login and known.management_url == given.management_url:
-        return Outcome.UNCHANGED
+        return None
     changed = replace(input_of(known), management_url=given.management_url)
     if not same_login:
         changed = replace(changed, username=given.username, password=given.password, token="")
-    edit(known.id, changed)
-    return Outcome.CHANGED
+    return changed
 
 
 def input_of(broker: Broker) -> BrokerInput:

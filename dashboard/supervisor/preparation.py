@@ -6,7 +6,8 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -16,8 +17,10 @@ from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
 
-from brokers.registry.services import Outcome, register_from_environment
+from brokers.registry.services import Outcome, Registering, register_from_environment
 from dashboard.accounts import first_admin
+from dashboard.accounts.audit import act, by_start
+from dashboard.accounts.rights import Role
 from dashboard.supervisor.plan import Child
 
 # Packages whose files the browser gets; their versions stand for the content of their files.
@@ -63,12 +66,27 @@ def make_first_admin() -> list[str]:
 def register_brokers(addresses: Iterable[str]) -> list[str]:
     """Register management addresses; return a sentence for each that was added, changed or refused."""
     lines = []
-    for one in register_from_environment(addresses):
+    for one in register_from_environment(addresses, _audited):
         if one.outcome is Outcome.REFUSED:
             lines.append(one.sentence)
         elif one.outcome is not Outcome.UNCHANGED:
             lines.append(f"Broker {one.name} of WARREN_BROKERS was {one.outcome.value}.")
     return lines
+
+
+@contextmanager
+def _audited(change: Registering) -> Iterator[None]:
+    """Write what the environment changes of a broker into the audit trail, as if a person had done it."""
+    with act(
+        by_start(),
+        "broker.edit" if change.known else "broker.add",
+        needs=Role.ADMINISTRATOR,
+        broker=change.known,
+        subject=change.name,
+        intent={"from": "WARREN_BROKERS", "address": change.management_url, "user": change.username},
+    ) as done:
+        yield
+        done.sentence = "WARREN_BROKERS has another address or sign-in." if change.known else "WARREN_BROKERS names it."
 
 
 def drop_old_messages() -> None:

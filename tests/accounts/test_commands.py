@@ -173,3 +173,27 @@ def test_it_makes_a_key_though_the_key_list_is_broken(tmp_path: Path) -> None:
     )
     Fernet(made.stdout.strip())
     assert not (tmp_path / "secret-keys").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["token", "create", "--user", "admin"], ["token", "list"], ["user", "list"], ["first_admin"]],
+)
+def test_it_says_in_a_sentence_that_there_are_no_tables_yet(tmp_path: Path, arguments: list[str]) -> None:
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "WARREN_DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "dashboard.settings"}
+    environment.pop("WARREN_DATABASE_URL", None)
+    ended = subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=root,
+        env=environment,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+    assert "tables are not there yet" in ended.stderr
+    assert "`manage.py up` makes them" in ended.stderr
+    assert str(tmp_path) in ended.stderr

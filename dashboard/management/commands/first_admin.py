@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from dashboard.accounts import first_admin
+from dashboard.management.prepared import on_prepared_tables
 
 
 class Command(BaseCommand):
@@ -16,6 +17,7 @@ class Command(BaseCommand):
         "Make the administrator of an empty installation and print the password once (WARREN_ADMIN_PASSWORD sets it)."
     )
 
+    @on_prepared_tables()
     def handle(self, *_args: Any, **_options: Any) -> None:
         """Make and print."""
         made = first_admin.ensure()

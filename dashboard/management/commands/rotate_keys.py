@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from brokers.registry.credentials import reseal
 from brokers.registry.models import Broker
 from dashboard.accounts.audit import act, by_command
+from dashboard.management.prepared import on_prepared_tables
 
 
 class Command(BaseCommand):
@@ -17,6 +18,7 @@ class Command(BaseCommand):
 
     help = "Encrypt all stored credentials anew under the first key. Afterwards the other keys can be taken away."
 
+    @on_prepared_tables()
     def handle(self, *_args: Any, **_options: Any) -> None:
         """Re-encrypt broker by broker; a broker that is edited at the same moment keeps the edit."""
         done, lost = 0, []

@@ -11,6 +11,7 @@ from django.utils import timezone
 from dashboard.accounts import tokens
 from dashboard.accounts.audit import act, by_command
 from dashboard.accounts.models import ApiToken, User
+from dashboard.management.prepared import on_prepared_tables
 
 
 class Command(BaseCommand):
@@ -30,6 +31,7 @@ class Command(BaseCommand):
         revoke = verbs.add_parser("revoke", help="revoke a token")
         revoke.add_argument("token", help="the token, or the letters that `list` shows")
 
+    @on_prepared_tables()
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run one verb."""
         if options["verb"] == "create":

@@ -12,6 +12,7 @@ from dashboard.accounts import people
 from dashboard.accounts.audit import ActRefusedError, act, by_command
 from dashboard.accounts.models import Role, User
 from dashboard.accounts.words import grant_words, scope_words
+from dashboard.management.prepared import on_prepared_tables
 
 
 class Command(BaseCommand):
@@ -39,6 +40,7 @@ class Command(BaseCommand):
         ):
             verbs.add_parser(verb, help=text).add_argument("username")
 
+    @on_prepared_tables()
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run one verb."""
         verb = options["verb"]
