@@ -38,8 +38,9 @@ test: setup test-needs lint ## Install what the tests need, and run linters and 
 
 test-needs:
 	@[ -n "$${WARREN_TEST_CHROMIUM:-}" ] || command -v chromium >/dev/null || command -v google-chrome >/dev/null || $(INSTALL) chromium
-	@# Even where brokers are given: some tests kill one, and need one of their own for that.
+	@# Even where brokers are given: some tests kill one, and need one of their own for that. The same goes for PostgreSQL.
 	@$(INSTALL) --optional rabbitmq-server
+	@$(INSTALL) --optional postgresql
 
 lint: setup ## Check style, types, import rules and templates
 	@$(BIN)/ruff check .

@@ -15,7 +15,12 @@ from dashboard.queries import chart_series, queue_asked
 from tests.support import brokers
 from tests.support.brokers import TestBroker
 
-pytest_plugins = ["tests.support.dashboard_server", "tests.support.browser", "tests.support.own_broker"]
+pytest_plugins = [
+    "tests.support.dashboard_server",
+    "tests.support.browser",
+    "tests.support.own_broker",
+    "tests.support.postgres",
+]
 
 
 def pytest_configure(config: pytest.Config) -> None:
