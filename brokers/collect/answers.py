@@ -67,3 +67,8 @@ class Scrape:
     measures: tuple[CallMeasure, ...] = ()
     # CPU seconds of the threads that asked and parsed.
     cpu_s: float = 0.0
+
+    @property
+    def told_nothing(self) -> bool:
+        """No queue was told of, by anybody."""
+        return self.exposed is None and self.queues is None

@@ -48,6 +48,9 @@ def of_queues(told: list[Queue] | None, *, counted: bool) -> Figures | None:
             "ready": _column(queue.messages_ready for queue in told),
             "unacked": _column(queue.messages_unacknowledged for queue in told),
             "consumers": _column(queue.consumers for queue in told),
+            "capacity": _column(queue.consumer_capacity for queue in told),
+            "message_bytes": _column(queue.message_bytes for queue in told),
+            "memory": _column(queue.memory for queue in told),
             **_flow([queue.stats for queue in told], counted=counted),
         },
     )
@@ -68,7 +71,14 @@ def of_vhosts(told: list[Vhost] | None, *, counted: bool) -> Figures | None:
     """Return counters of vhosts."""
     if told is None:
         return None
-    return Figures([("", vhost.name) for vhost in told], _flow([vhost.stats for vhost in told], counted=counted))
+    stats = [vhost.stats for vhost in told]
+    publishers = {
+        "confirmed": _column(found.confirm for found in stats),
+        "returned": _column(found.return_unroutable for found in stats),
+        "dropped": _column(found.drop_unroutable for found in stats),
+    }
+    columns = {name: _zeroed(values) if counted else values for name, values in publishers.items()}
+    return Figures([("", vhost.name) for vhost in told], _flow(stats, counted=counted) | columns)
 
 
 def of_overview(told: Overview | None, *, counted: bool) -> dict[str, float] | None:
@@ -98,6 +108,8 @@ def of_overview(told: Overview | None, *, counted: bool) -> dict[str, float] | N
         "connections_closed": churn.connection_closed,
         "channels_opened": churn.channel_created,
         "channels_closed": churn.channel_closed,
+        "queues_created": churn.queue_created,
+        "queues_deleted": churn.queue_deleted,
     }
     return figures | {name: _number(value) for name, value in gauges.items()}
 

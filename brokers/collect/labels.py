@@ -5,11 +5,14 @@ Labels come as raw bytes, as they stand between the braces (see brokers.rabbitmq
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,6 +22,7 @@ from brokers.series.metrics import Kind
 
 # Labels that are remembered beyond those of the last tick, before the memory is emptied: names come and go.
 _SLACK = 200_000
+_NONE: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
 
 def object_name(raw: bytes, kind: Kind, *, escaped: bool = True) -> ObjectName | None:
@@ -39,8 +43,9 @@ class LabelCache:
     escaped: bool = True
     limit: int = _SLACK
     _slots: dict[Kind, dict[bytes, int]] = field(default_factory=dict)
-    _vhosts: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, dtype=np.int64))
-    _vhosts_at: int = -1
+    # What was computed of the directory, with the revision that it was computed at.
+    _vhosts: dict[Kind, tuple[int, NDArray[np.int64]]] = field(default_factory=dict)
+    _prefetch: tuple[int, NDArray[np.float64], NDArray[np.float64]] = (-1, np.empty(0), np.empty(0))
 
     def unknown(self, kind: Kind, labels: Sequence[bytes]) -> set[ObjectName]:
         """Return the names among labels that have no slot yet, and remember the slots of all others."""
@@ -79,20 +84,62 @@ class LabelCache:
         known = self.directory.by_slot.get(kind, {})
         return np.array([slot for slot, found in known.items() if found.gone_ms is not None], dtype=np.int64)
 
-    def vhosts_of(self, queues: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return the vhost slot of each queue slot, -1 where the vhost has none."""
+    def vhosts_of(self, slots: NDArray[np.int64], kind: Kind = Kind.QUEUE) -> NDArray[np.int64]:
+        """Return the vhost slot of each queue's or exchange's slot, -1 where the vhost has none."""
         directory = self.directory
-        if self._vhosts_at != directory.revision:
-            known = directory.by_slot.get(Kind.QUEUE, {})
-            self._vhosts = np.full(max(known, default=-1) + 1, -1, dtype=np.int64)
+        revision, homes = self._vhosts.get(kind, (-1, _NONE))
+        if revision != directory.revision:
             by_name = {name.name: slot for name, slot in directory.by_name.get(Kind.VHOST, {}).items()}
-            for slot, queue in known.items():
-                self._vhosts[slot] = by_name.get(queue.vhost, -1)
-            self._vhosts_at = directory.revision
-        found = np.full(len(queues), -1, dtype=np.int64)
-        inside = queues < len(self._vhosts)
-        found[inside] = self._vhosts[queues[inside]]
-        return found
+            known = directory.by_slot.get(kind, {})
+            homes = _by_slot(known, [by_name.get(one.vhost, -1) for one in known.values()], -1)
+            self._vhosts[kind] = directory.revision, homes
+        return _taken(homes, slots, -1)
+
+    def prefetch_of(self, queues: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return by queue slot what its consumers may hold, and how many consumers that was; NaN where unknown."""
+        directory = self.directory
+        revision, limits, consumers = self._prefetch
+        if revision != directory.revision:
+            known = directory.by_slot.get(Kind.QUEUE, {})
+            told = [_prefetch(one.detail) for one in known.values()]
+            limits = _by_slot(known, [one[0] for one in told], np.nan)
+            consumers = _by_slot(known, [one[1] for one in told], np.nan)
+            self._prefetch = directory.revision, limits, consumers
+        return _taken(limits, queues, np.nan), _taken(consumers, queues, np.nan)
+
+
+class _Prefetch(msgspec.Struct, frozen=True):
+    """The part of a QueueDetail that a tick reads."""
+
+    prefetch: float | None = None
+    prefetch_consumers: float | None = None
+
+
+_prefetch_decoder = msgspec.json.Decoder(_Prefetch)
+
+
+def _prefetch(detail: bytes) -> tuple[float, float]:
+    if b'"prefetch"' not in detail:  # spares most queues the decoding
+        return math.nan, math.nan
+    found = _prefetch_decoder.decode(detail)
+    if found.prefetch is None or found.prefetch_consumers is None:
+        return math.nan, math.nan
+    return found.prefetch, found.prefetch_consumers
+
+
+def _by_slot(known: Mapping[int, object], values: Sequence[float], missing: float) -> NDArray[Any]:
+    """Return values as an array by slot, of the type that `missing` has."""
+    spread = np.full(max(known, default=-1) + 1, missing)
+    if known:
+        spread[np.fromiter(known, dtype=np.int64, count=len(known))] = values
+    return spread
+
+
+def _taken(by_slot: NDArray[Any], slots: NDArray[np.int64], missing: float) -> NDArray[Any]:
+    found = np.full(len(slots), missing)
+    inside = slots < len(by_slot)
+    found[inside] = by_slot[slots[inside]]
+    return found
 
 
 _caches: dict[int, LabelCache] = {}

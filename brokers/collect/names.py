@@ -34,7 +34,7 @@ def names_in(scrape: Scrape, labels: LabelCache) -> dict[Kind, set[ObjectName]]:
 
 def kind_of(family: str) -> Kind | None:
     """Return the kind of object whose labels a family carries, None for families of the node."""
-    if family.startswith("rabbitmq_detailed_queue_"):
+    if family.startswith(("rabbitmq_detailed_queue_", "rabbitmq_detailed_stream_consumer_")):
         return Kind.QUEUE
     if family.startswith("rabbitmq_detailed_exchange_"):
         return Kind.EXCHANGE

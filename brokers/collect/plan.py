@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from brokers.collect.frame import GLOBAL_COUNTERS, Reading
+from brokers.collect.basis import Reading
+from brokers.collect.frame import GLOBAL_COUNTERS, REASONS
 from brokers.collect.queue_table import COUNTERS
 from brokers.collect.reasons import EXCHANGES, NODES, OVERVIEW, QUEUES, VHOSTS, without
+from brokers.collect.vhost_table import VHOST_COUNTERS
 from brokers.series.metrics import Kind
 
 # Above this many queues the management API is not asked for statistics of each queue in every tick.
@@ -162,7 +164,8 @@ def _explained(chosen: Plan, abilities: Abilities, cadence_s: float) -> Plan:
         _counters_by_management(chosen, abilities, unknown)
     if not abilities.counts:
         reason = abilities.counts_missing or "The broker was set to count no messages (management rates mode none)."
-        unknown |= {f"{kind}.{name}": reason for kind in (Kind.QUEUE, Kind.VHOST) for name in COUNTERS}
+        unknown |= {f"{Kind.QUEUE}.{name}": reason for name in COUNTERS}
+        unknown |= {f"{Kind.VHOST}.{name}": reason for name in VHOST_COUNTERS}
     for path, reason in abilities.refused.items():
         if path == NODES or chosen.source is not Source.PROMETHEUS:  # else Prometheus tells it
             unknown |= dict.fromkeys(without(path, exposed=exposed), reason)
@@ -183,7 +186,8 @@ def _often(chosen: Plan, every: str) -> str:
 
 def _without_prometheus(unknown: dict[str, str], missing: str) -> None:
     why = missing or "The broker has no Prometheus endpoint."
-    for name in ("received_confirm", "dead_lettered"):
+    reasons = (f"dead_lettered_{reason}" for reason in REASONS)
+    for name in ("received_confirm", "dead_lettered", *reasons, "unconfirmed", "unconfirmed_highest"):
         unknown[f"{Kind.BROKER}.{name}"] = f"The management API does not count this. {why}"
     for name in ("connections", "leaders", "received", "confirmed"):
         unknown[f"{Kind.NODE}.{name}"] = f"The management API does not tell this by node. {why}"
@@ -208,7 +212,7 @@ def _counters_by_management(chosen: Plan, abilities: Abilities, unknown: dict[st
         unknown |= {f"{Kind.QUEUE}.{name}": reason for name in COUNTERS}
     if not chosen.vhosts:
         reason = abilities.refused.get(VHOSTS, "The broker refuses its list of vhosts.")
-        unknown |= {f"{Kind.VHOST}.{name}": reason for name in COUNTERS}
+        unknown |= {f"{Kind.VHOST}.{name}": reason for name in VHOST_COUNTERS}
     if not chosen.prometheus and not chosen.overview:
         reason = abilities.refused.get(OVERVIEW, "The broker refuses its overview.")
         unknown |= {f"{Kind.BROKER}.{name}": reason for name in GLOBAL_COUNTERS}

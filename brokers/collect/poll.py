@@ -14,11 +14,12 @@ from django.db import DatabaseError, transaction
 
 from brokers.collect import counters, events, measures, reasons
 from brokers.collect.answers import Scrape
+from brokers.collect.basis import Base
 from brokers.collect.capabilities import Found, find, refused
 from brokers.collect.claims import TICK_SPAN_MS, extend, hasten, holds
 from brokers.collect.clients import clients_of
 from brokers.collect.events import BrokerFacts, Event
-from brokers.collect.frame import Base, Built, build
+from brokers.collect.frame import Built, build
 from brokers.collect.labels import LabelCache, cache_of, forget
 from brokers.collect.measures import CallMeasure, TickMeasures
 from brokers.collect.models import BrokerEvent, PollState

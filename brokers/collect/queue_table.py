@@ -35,8 +35,24 @@ _COUNTERS = {
     "redelivered": ("rabbitmq_detailed_queue_messages_redelivered_total",),
 }
 COUNTERS = tuple(_COUNTERS)
-# Every family that `queue_table` reads.
-NAMES = (*_GAUGES.values(), *(name for names in _COUNTERS.values() for name in names))
+# Dear for the broker, so that only some ticks ask for them: the family queue_metrics, led by the queue's own node.
+_SELDOM = {
+    "capacity": "rabbitmq_detailed_queue_consumer_capacity",
+    "message_bytes": "rabbitmq_detailed_queue_messages_bytes",
+    "memory": "rabbitmq_detailed_queue_process_memory_bytes",
+}
+SELDOM = tuple(_SELDOM)
+_HEAD = "rabbitmq_detailed_queue_head_message_timestamp"
+# Told by every node of the consumers that are connected to it, of the stream protocol alone (RabbitMQ 4.0 and later).
+_STREAM_LAG = "rabbitmq_detailed_stream_consumer_max_offset_lag"
+# Every family that is read of queues.
+NAMES = (
+    *_GAUGES.values(),
+    *(name for names in _COUNTERS.values() for name in names),
+    *_SELDOM.values(),
+    _HEAD,
+    _STREAM_LAG,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +76,11 @@ def queue_table(
     if scrape.exposed is None:
         return _from_figures(scrape.queues, labels, last)
     gauges, told, contested = _gauges(scrape.exposed, labels)
+    gauges["prefetch"] = _prefetch(labels, told, gauges["consumers"])
     slots = told if whole else np.union1d(told, _kept(labels, last, told))
     columns = {name: _spread(told, values, slots) for name, values in gauges.items()}
+    if _asked(scrape.exposed, _STREAM_LAG):
+        columns["stream_lag"] = _highest(slots, scrape.exposed, labels, _STREAM_LAG)
     seen = np.isin(slots, told)
     if counters_exposed:
         silent = bool(scrape.silent)
@@ -105,7 +124,8 @@ def _gauges(
     contested = told[claims > 1]
     columns: dict[str, NDArray[np.float64]] = {}
     owners = _owners(labels, contested, by_node)
-    for metric, family in _GAUGES.items():
+    seldom = {name: family for name, family in _SELDOM.items() if _asked(exposed, family)}
+    for metric, family in {**_GAUGES, **seldom}.items():
         parts = []
         for node, families in exposed.items():
             raw, values = families.get(family, NO_SAMPLES)
@@ -116,6 +136,47 @@ def _gauges(
             parts.append((where, values))
         columns[metric] = summed(told, parts)
     return columns, told, tuple(contested.tolist())
+
+
+def _asked(exposed: Mapping[str, Mapping[str, Samples]], family: str) -> bool:
+    """Tell whether any node told of a family: one that this tick did not ask for has no column in it."""
+    return any(family in families for families in exposed.values())
+
+
+def _prefetch(labels: LabelCache, slots: NDArray[np.int64], consumers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what the consumers may hold, as the definitions last told; unknown where their number is another now."""
+    limits, then = labels.prefetch_of(slots)
+    return np.where((then == consumers) & (consumers > 0), limits, np.nan)
+
+
+def head_timestamps(scrape: Scrape, labels: LabelCache) -> dict[int, float]:
+    """Return by slot the time that the publisher wrote into the queue's oldest message, Unix seconds.
+
+    Only classic queues tell it, and only where publishers set it; empty in a tick that did not ask.
+    """
+    found: dict[int, float] = {}
+    for families in (scrape.exposed or {}).values():
+        raw, values = families.get(_HEAD, NO_SAMPLES)
+        good = np.isfinite(values) & (values > 0)
+        if good.any():
+            slots = labels.slots(Kind.QUEUE, raw)
+            good &= slots >= 0
+            found |= dict(zip(slots[good].tolist(), values[good].tolist(), strict=True))
+    return found
+
+
+def _highest(
+    slots: NDArray[np.int64], exposed: Mapping[str, Mapping[str, Samples]], labels: LabelCache, family: str
+) -> NDArray[np.float64]:
+    """Return the highest that any node tells of each slot; NaN where none tells anything."""
+    most = np.full(len(slots), np.nan)
+    for families in exposed.values():
+        raw, values = families.get(family, NO_SAMPLES)
+        for slot, told in zip(labels.slots(Kind.QUEUE, raw).tolist(), values.tolist(), strict=True):
+            at = int(np.searchsorted(slots, slot))
+            if at < len(slots) and slots[at] == slot:
+                most[at] = np.fmax(most[at], told)
+    return most
 
 
 _NONE: NDArray[np.int64] = np.empty(0, dtype=np.int64)
@@ -167,7 +228,10 @@ def _from_figures(figures: Figures | None, labels: LabelCache, last: Frame | Non
     # Pages of a list that changes meanwhile can repeat a name.
     slots, order = np.unique(found, return_index=True)
     order = order[slots >= 0]
-    table = Table(found[order].astype(np.uint32), {name: values[order] for name, values in figures.columns.items()})
+    columns = {name: values[order] for name, values in figures.columns.items()}
+    if "consumers" in columns:
+        columns["prefetch"] = _prefetch(labels, found[order], columns["consumers"])
+    table = Table(found[order].astype(np.uint32), columns)
     return QueueTable(table, np.ones(len(order), dtype=np.bool_))
 
 

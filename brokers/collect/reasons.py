@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from brokers.collect.queue_table import COUNTERS
+from brokers.collect.vhost_table import VHOST_COUNTERS
 from brokers.series.metrics import METRICS, Kind
 
 NODES, OVERVIEW, QUEUES = "/api/nodes", "/api/overview", "/api/queues"
@@ -22,7 +23,7 @@ def without(path: str, *, exposed: bool) -> frozenset[str]:
     if path == EXCHANGES:
         return frozenset({f"{Kind.EXCHANGE}.published"})
     if path == VHOSTS:
-        return frozenset(f"{Kind.VHOST}.{name}" for name in COUNTERS)
+        return frozenset(f"{Kind.VHOST}.{name}" for name in VHOST_COUNTERS)
     if path == QUEUES and exposed:
         return frozenset(f"{Kind.QUEUE}.{name}" for name in COUNTERS)
     if path == QUEUES:

@@ -23,7 +23,7 @@ from brokers.rabbitmq.prometheus import Prometheus
 # A tick in which a long list is due waits for it this long.
 SLOW_DEADLINE_S = 20.0
 _COLUMNS = (
-    "name,vhost,messages_ready,messages_unacknowledged,consumers,"
+    "name,vhost,messages_ready,messages_unacknowledged,consumers,consumer_capacity,message_bytes,memory,"
     "message_stats.publish,message_stats.deliver_get,message_stats.ack,message_stats.redeliver"
 )
 _RATE_COLUMNS = "name,vhost,message_stats.publish,message_stats.deliver_get,message_stats.ack,message_stats.redeliver"

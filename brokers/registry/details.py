@@ -35,6 +35,10 @@ class QueueDetail(msgspec.Struct, frozen=True, omit_defaults=True):
     named_like_dlq: bool = False
     # Messages wait here until their time is up and then go on (a retry's delay): nobody is to consume it.
     waits: bool = False
+    # What the consumers may hold unacknowledged, all together, and how many consumers that was. None: not told, or one
+    # of them has no limit.
+    prefetch: int | None = None
+    prefetch_consumers: int | None = None
 
     @property
     def holds_letters(self) -> bool:

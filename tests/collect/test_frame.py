@@ -8,7 +8,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from brokers.collect.answers import Figures, NodeSeen, Samples, Scrape
-from brokers.collect.frame import Base, Built, Reading, build
+from brokers.collect.basis import Base, Reading
+from brokers.collect.frame import Built, build
 from brokers.collect.labels import LabelCache
 from brokers.registry.slots import Directory, KnownObject, ObjectName
 from brokers.series.metrics import METRICS, Kind

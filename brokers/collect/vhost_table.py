@@ -1,0 +1,144 @@
+"""From queues and exchanges to the table of vhosts: gauges added up, counters accumulated since the base. Pure.
+
+Where each queue and exchange has counters of its own, a vhost's are what they grew by: deliveries by its queues, and
+what publishers sent by its exchanges, as the management API counts it. Else the management API counts by vhost.
+"""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from brokers.collect import counters
+from brokers.collect.answers import Scrape
+from brokers.collect.basis import Base, Reading
+from brokers.collect.counters import Parts
+from brokers.collect.labels import LabelCache
+from brokers.collect.queue_table import QueueTable, summed
+from brokers.registry.details import VhostDetail
+from brokers.series.codec import Table
+from brokers.series.metrics import Kind
+
+_BY_QUEUE = ("delivered", "acknowledged", "redelivered")
+_BY_EXCHANGE = ("published", "confirmed", "returned", "dropped")
+VHOST_COUNTERS = (*_BY_EXCHANGE, *_BY_QUEUE)
+
+
+def vhost_table(
+    scrape: Scrape,
+    labels: LabelCache,
+    queues: QueueTable,
+    exchanges: Table,
+    base: Base,
+    reading: Reading,
+    parts: Parts,
+) -> Table:
+    """Return the table of the vhosts that are there, or in which a queue is."""
+    known = labels.directory.by_slot.get(Kind.VHOST, {})
+    home = labels.vhosts_of(queues.table.slots.astype(np.int64))
+    there = {slot for slot, vhost in known.items() if vhost.gone_ms is None} | set(np.unique(home[home >= 0]).tolist())
+    slots = np.array(sorted(there), dtype=np.int64)
+    columns = {"queues": _counted(slots, home, scrape)}
+    for name in ("ready", "unacked", "consumers"):
+        columns[name] = _added(slots, home, queues, name, scrape)
+    if scrape.exposed is None:
+        blind = np.array([_unreadable(known[slot].detail) for slot in slots.tolist()], dtype=np.bool_)
+        columns = {name: np.where(blind, np.nan, values) for name, values in columns.items()}
+    if reading.counters_exposed:
+        for names, table, kind, where in (
+            (_BY_QUEUE, queues.table, Kind.QUEUE, home),
+            (
+                _BY_EXCHANGE,
+                exchanges,
+                Kind.EXCHANGE,
+                labels.vhosts_of(exchanges.slots.astype(np.int64), Kind.EXCHANGE),
+            ),
+        ):
+            grown = _grew(table, kind, names, base, reading)
+            for name in names:
+                before = _before(slots, base, name)
+                sums = summed(slots, [(where, grown[name])])
+                # A vhost without a queue has counted nothing since.
+                columns[name] = (
+                    np.full(len(slots), np.nan)
+                    if scrape.silent
+                    else before + np.where(np.isin(slots, where), sums, 0.0)
+                )
+    else:
+        for name in VHOST_COUNTERS:
+            before = _before(slots, base, name)
+            columns[name] = np.array(
+                [_told(known[slot].name, name, parts, base.parts, before[i]) for i, slot in enumerate(slots.tolist())],
+                dtype=np.float64,
+            )
+    return Table(slots.astype(np.uint32), columns)
+
+
+def _before(slots: NDArray[np.int64], base: Base, name: str) -> NDArray[np.float64]:
+    """Return the sums at the base, 0 where it has none."""
+    if base.frame is None:
+        return np.zeros(len(slots))
+    held = base.frame.table(Kind.VHOST)
+    before = np.array([held.value(slot, name) for slot in slots.tolist()], dtype=np.float64)
+    return np.where(np.isnan(before), 0.0, before)
+
+
+def _told(vhost: str, counter: str, parts: Parts, base: Parts | None, before: float) -> float:
+    """Return a counter that the management API counts by vhost, accumulated since the base."""
+    now = parts.counts.get(f"vhost:{vhost}", {}).get(counter, math.nan)
+    if base is not None and base.source != parts.source:
+        return math.nan if math.isnan(now) else before
+    held = base.counts.get(f"vhost:{vhost}") if base else None
+    if held is None:  # first seen: its past is as long as its count
+        return before + now
+    return before + counters.growth(now, held.get(counter))
+
+
+def _grew(
+    table: Table, kind: Kind, names: tuple[str, ...], base: Base, reading: Reading
+) -> dict[str, NDArray[np.float64]]:
+    """Return what each object counted since the base, by counter."""
+    now = {name: table.column(name) for name in names}
+    if base.frame is None:  # the first snapshot starts with what was counted before it
+        return now
+    if base.parts is None or base.parts.source != reading.source:
+        # One after a change of source starts with nothing.
+        return {name: np.where(np.isnan(values), np.nan, 0.0) for name, values in now.items()}
+    held = base.frame.table(kind)
+    in_base = np.zeros(len(table.slots), dtype=np.bool_)
+    position = np.zeros(len(table.slots), dtype=np.int64)
+    if len(held.slots):
+        position = np.minimum(np.searchsorted(held.slots, table.slots), len(held.slots) - 1)
+        in_base = held.slots[position] == table.slots
+    grown = {}
+    for name, values in now.items():
+        before = np.full(len(values), np.nan)
+        before[in_base] = held.column(name)[position[in_base]]
+        grown[name] = counters.grown(values, before, in_base)
+    return grown
+
+
+def _counted(slots: NDArray[np.int64], home: NDArray[np.int64], scrape: Scrape) -> NDArray[np.float64]:
+    found = np.zeros(len(slots))
+    inside = home[home >= 0]
+    if len(inside) and len(slots):
+        found = np.bincount(np.searchsorted(slots, inside), minlength=len(slots)).astype(np.float64)
+    return np.full(len(slots), np.nan) if scrape.silent or scrape.told_nothing else found
+
+
+def _added(
+    slots: NDArray[np.int64], home: NDArray[np.int64], queues: QueueTable, name: str, scrape: Scrape
+) -> NDArray[np.float64]:
+    """Add the queues of each vhost up. Queues on a node that is down can't be served and add nothing."""
+    if scrape.silent or scrape.told_nothing:
+        return np.full(len(slots), np.nan)
+    where = np.where(queues.seen, home, -1)
+    sums = summed(slots, [(where, queues.table.column(name))])
+    return np.where(np.isin(slots, where), sums, 0.0)
+
+
+def _unreadable(detail: bytes) -> bool:
+    return msgspec.json.decode(detail, type=VhostDetail).readable is False
