@@ -31,6 +31,13 @@ SPARK_POINTS = SPARK_SPAN_MS // SPARK_STEP_MS + 1
 _GAP_CADENCES = 2.5
 # Frames kept to compute current rates from: two readings of counters that are read once a minute.
 _RECENT_SPAN_MS = 130_000
+# Gauges too dear for every tick: between two readings the last one holds. What they are is brokers.collect's choice;
+# how often they are read shows in the snapshots.
+HELD_GAUGES = frozenset(
+    {"prefetch", "capacity", "message_bytes", "memory", "stream_lag", "unconfirmed", "unconfirmed_highest"}
+)
+# A reading holds until the next one is overdue, and for so long before its pace is known.
+_HOLDS_MS, _HOLDS_LONGEST_MS, _HOLDS_READINGS = 130_000, 900_000, 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +77,30 @@ class Present:
     tables: dict[Kind, PresentTable]
     spark_times_ms: NDArray[np.int64]
     spark_frames: tuple[Frame, ...]
+    # The frames of the last two minutes, of which only counters and `total` are kept.
+    recent: tuple[Frame, ...] = ()
+    # What readers computed from this moment, by kind and measure; brokers.lag.present keeps it.
+    memo: dict[tuple[Kind, str], NDArray[np.float64]] = field(default_factory=dict, compare=False)
 
     def table(self, kind: Kind) -> PresentTable:
         """Return the table of a kind, empty where the snapshot has none."""
         found = self.tables.get(kind)
         return found if found is not None else PresentTable(np.empty(0, dtype=np.uint32), [], {})
+
+    def totals(self, kind: Kind, span_ms: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return ready + unacked of all objects of a kind over the last `span_ms`: times, and a row an object.
+
+        Every frame of up to two minutes; of a longer span one a minute, and now.
+        """
+        since = self.at_ms - span_ms
+        frames = self.recent if span_ms < _RECENT_SPAN_MS else self.spark_frames
+        kept = [frame for frame in frames if since <= frame.at_ms < self.at_ms]
+        now = self.table(kind)
+        values = np.empty((len(now.slots), len(kept) + 1))
+        for place, frame in enumerate(kept):
+            values[:, place] = aligned(frame.table(kind), now.slots, TOTAL)
+        values[:, -1] = now.column("ready") + now.column("unacked")
+        return np.array([*(frame.at_ms for frame in kept), self.at_ms], dtype=np.int64), values
 
     def sparklines(self, kind: Kind, slots: NDArray[np.uint32], metric: str) -> NDArray[np.float64]:
         """Return an hour of one gauge of several objects, a row each: SPARK_POINTS values a minute apart, to now.
@@ -95,15 +121,26 @@ class Present:
         return np.where(there, values[:, found], np.nan)
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """The last reading of a gauge that is not read in every tick, and until when it holds."""
+
+    at_ms: int
+    until_ms: float
+    table: Table
+
+
 @dataclass(slots=True)
 class _Keeper:
     """What one process holds of one broker between snapshots."""
 
     directory: Directory
     newest: Frame | None = None
+    newest_id: int = 0
     # Counters of the last two minutes, and an hour of what sparklines are drawn from: no more of a frame than that.
     recent: deque[Frame] = field(default_factory=deque)
     sparks: deque[Frame] = field(default_factory=deque)
+    held: dict[tuple[Kind, str], _Reading] = field(default_factory=dict)
     present: Present | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -115,8 +152,9 @@ _keepers_lock = threading.Lock()
 def present(broker_id: int) -> Present | None:
     """Return the broker's present, None where there is no snapshot yet. One cheap query when nothing is new."""
     keeper = _keeper(broker_id)
+    # By id, not by time: a clock of ours that was set back must not hide what is stored from then on.
     newest = (
-        Snapshot.objects.filter(broker_id=broker_id).order_by("-at_ms").values_list("id", "at_ms", "cadence_ms").first()
+        Snapshot.objects.filter(broker_id=broker_id).order_by("-id").values_list("id", "at_ms", "cadence_ms").first()
     )
     if newest is None:
         forget(broker_id)
@@ -148,10 +186,10 @@ def _keeper(broker_id: int) -> _Keeper:
 def _advance(keeper: _Keeper, snapshot_id: int, at_ms: int, cadence_ms: int) -> Present | None:
     directory = keeper.directory
     directory.refresh()
-    newest = _read_frames(keeper, at_ms)
+    newest = _read_frames(keeper, snapshot_id, at_ms)
     if newest is None:
         return None
-    tables = {kind: _table(directory, kind, newest, keeper.recent) for kind in newest.tables}
+    tables = {kind: _table(directory, kind, newest, keeper) for kind in newest.tables}
     return Present(
         broker_id=directory.broker_id,
         snapshot_id=snapshot_id,
@@ -162,26 +200,33 @@ def _advance(keeper: _Keeper, snapshot_id: int, at_ms: int, cadence_ms: int) -> 
         tables=tables,
         spark_times_ms=np.array([frame.at_ms for frame in keeper.sparks], dtype=np.int64),
         spark_frames=tuple(keeper.sparks),
+        recent=tuple(keeper.recent),
     )
 
 
-def _read_frames(keeper: _Keeper, at_ms: int) -> Frame | None:
+def _read_frames(keeper: _Keeper, newest_id: int, at_ms: int) -> Frame | None:
     """Bring `recent` and `sparks` up to the snapshot at `at_ms`, and return the newest that can be read, whole.
 
     One that can't be read is a gap, as if its poll had failed: the log says so, and pages show what was before it.
     """
     broker_id = keeper.directory.broker_id
-    since = keeper.recent[-1].at_ms if keeper.recent else at_ms - SPARK_SPAN_MS - SPARK_STEP_MS
-    rows = Snapshot.objects.filter(broker_id=broker_id, at_ms__gt=since, at_ms__lte=at_ms).order_by("at_ms")
-    if not keeper.recent:
+    rows = Snapshot.objects.filter(broker_id=broker_id, id__lte=newest_id)
+    if keeper.recent:
+        rows = rows.filter(id__gt=keeper.newest_id)
+        # Where the clock was set back, what it had told before is not the past of what it tells now.
+        for held in (keeper.recent, keeper.sparks):
+            while held and held[-1].at_ms >= at_ms:
+                held.pop()
+    else:
+        rows = rows.filter(at_ms__gt=at_ms - SPARK_SPAN_MS - SPARK_STEP_MS, at_ms__lte=at_ms)
         keeper.sparks.clear()
-    moments = dict(rows.values_list("id", "at_ms"))
+    moments = dict(rows.order_by("id").values_list("id", "at_ms"))
     # Of each past minute the last snapshot is a sparkline point; of the last minutes all are wanted for rates.
     wanted = {row_id for row_id, moment in moments.items() if moment > at_ms - _RECENT_SPAN_MS}
     wanted |= set({moment // SPARK_STEP_MS: row_id for row_id, moment in moments.items()}.values())
     frame = keeper.newest
     for row_id, payload in (
-        Snapshot.objects.filter(id__in=wanted).order_by("at_ms").values_list("id", "payload").iterator(chunk_size=5)
+        Snapshot.objects.filter(id__in=wanted).order_by("id").values_list("id", "payload").iterator(chunk_size=5)
     ):
         old = moments[row_id] <= at_ms - _RECENT_SPAN_MS
         try:
@@ -190,7 +235,8 @@ def _read_frames(keeper: _Keeper, at_ms: int) -> Frame | None:
             logger.warning("Snapshot %s of broker %s can't be read: %s", row_id, broker_id, error)
             continue
         if not old:
-            keeper.recent.append(_narrow(frame, _counters, keeper.recent))
+            keeper.recent.append(_narrow(frame, _recent_columns, keeper.recent))
+            _hold(keeper, frame)
         if keeper.sparks and keeper.sparks[-1].at_ms // SPARK_STEP_MS == frame.at_ms // SPARK_STEP_MS:
             keeper.sparks.pop()
         keeper.sparks.append(_narrow(frame, _spark_columns, keeper.sparks))
@@ -198,24 +244,47 @@ def _read_frames(keeper: _Keeper, at_ms: int) -> Frame | None:
         keeper.recent.popleft()
     while keeper.sparks and keeper.sparks[0].at_ms < at_ms - SPARK_SPAN_MS - SPARK_STEP_MS:
         keeper.sparks.popleft()
-    keeper.newest = frame
+    keeper.newest, keeper.newest_id = frame, newest_id
     return frame
+
+
+def _hold(keeper: _Keeper, frame: Frame) -> None:
+    """Remember gauges that only some snapshots have: a reading holds until the next is overdue."""
+    for kind, table in frame.tables.items():
+        for name in HELD_GAUGES & table.columns.keys():
+            before = keeper.held.get((kind, name))
+            pace_ms = frame.at_ms - before.at_ms if before and frame.at_ms > before.at_ms else 0
+            span_ms = min(pace_ms * _HOLDS_READINGS, _HOLDS_LONGEST_MS) if pace_ms else _HOLDS_MS
+            reading = Table(table.slots, {name: table.columns[name]})
+            keeper.held[kind, name] = _Reading(frame.at_ms, frame.at_ms + span_ms, reading)
 
 
 _SPARK_COLUMNS = frozenset({"ready", "unacked", "published", "acknowledged", "delivered", "confirmed", "connections"})
 _COUNTERS = frozenset(RATES.values())
 
 
-def _counters(_kind: Kind, table: Table) -> dict[str, NDArray[np.float64]]:
-    return {name: values for name, values in table.columns.items() if name in _COUNTERS}
+# In frames of the past that are kept: ready + unacked.
+TOTAL = "total"
+
+
+def _recent_columns(_kind: Kind, table: Table) -> dict[str, NDArray[np.float64]]:
+    kept = {name: values for name, values in table.columns.items() if name in _COUNTERS}
+    return kept | _total(table)
+
+
+def _total(table: Table) -> dict[str, NDArray[np.float64]]:
+    if "ready" not in table.columns or "unacked" not in table.columns:
+        return {}
+    return {TOTAL: table.columns["ready"] + table.columns["unacked"]}
 
 
 def _spark_columns(kind: Kind, table: Table) -> dict[str, NDArray[np.float64]]:
     """Of queues, which are many, the backlog alone, at half the size: a sparkline is 20 pixels high."""
+    total = _total(table)
     if kind is Kind.QUEUE:
-        ready = table.columns.get("ready")
-        return {} if ready is None else {"ready": ready.astype(np.float32)}
-    return {name: values for name, values in table.columns.items() if name in _SPARK_COLUMNS}
+        kept = {"ready": table.columns["ready"]} if "ready" in table.columns else {}
+        return {name: values.astype(np.float32) for name, values in (kept | total).items()}
+    return {name: values for name, values in table.columns.items() if name in _SPARK_COLUMNS} | total
 
 
 def _narrow(
@@ -235,16 +304,20 @@ def _narrow(
 _WHOLE = KnownObject(0, "", "", b"{}", 0, None)
 
 
-def _table(directory: Directory, kind: Kind, newest: Frame, recent: deque[Frame]) -> PresentTable:
+def _table(directory: Directory, kind: Kind, newest: Frame, keeper: _Keeper) -> PresentTable:
     table = newest.table(kind)
     names = {0: _WHOLE} if kind is Kind.BROKER else directory.by_slot.get(kind, {})
     rows = [index for index, slot in enumerate(table.slots.tolist()) if slot in names]
     whole = len(rows) == len(table.slots)
     slots = table.slots if whole else table.slots[rows]
     columns = {name: (table.column(name) if whole else table.column(name)[rows]) for name in stored_names(kind)}
+    for name in HELD_GAUGES & columns.keys() - table.columns.keys():
+        reading = keeper.held.get((kind, name))
+        if reading and newest.at_ms <= reading.until_ms:
+            columns[name] = aligned(reading.table, slots, name)
     for rate, counter in RATES.items():
         if counter in columns:
-            columns[rate] = _current_rate(slots, columns[counter], counter, kind, newest.at_ms, recent)
+            columns[rate] = _current_rate(slots, columns[counter], counter, kind, newest.at_ms, keeper.recent)
     return PresentTable(slots, [names[slot] for slot in slots.tolist()], columns)
 
 
@@ -294,6 +367,9 @@ def aligned(table: Table, slots: NDArray[np.uint32], metric: str) -> NDArray[np.
     """Return a metric's values for the given slots, NaN where the table does not have the slot."""
     values = np.full(len(slots), np.nan)
     if len(table.slots) == 0 or metric not in table.columns:
+        return values
+    if len(table.slots) == len(slots) and np.array_equal(table.slots, slots):
+        values[:] = table.columns[metric]
         return values
     positions = np.minimum(np.searchsorted(table.slots, slots), len(table.slots) - 1)
     there = table.slots[positions] == slots

@@ -75,11 +75,11 @@ def test_it_keeps_of_older_snapshots_only_what_is_drawn_or_counted() -> None:
     assert shown is not None
     keeper = module._keepers[broker.pk]
     frames = [frame.table(Kind.QUEUE) for frame in keeper.sparks]
-    assert {name for table in frames for name in table.columns} == {"ready"}
-    assert {table.columns["ready"].dtype for table in frames} == {np.dtype(np.float32)}
+    assert {name for table in frames for name in table.columns} == {"ready", "total"}
+    assert {values.dtype for table in frames for values in table.columns.values()} == {np.dtype(np.float32)}
     # The same slots are kept once.
     assert len({id(table.slots) for table in frames}) == 1
-    assert {name for frame in keeper.recent for name in frame.table(Kind.QUEUE).columns} == {"published"}
+    assert {name for frame in keeper.recent for name in frame.table(Kind.QUEUE).columns} == {"published", "total"}
     # The present has everything all the same, with rates from the counters that were kept.
     assert shown.table(Kind.QUEUE).column("unacked").tolist() == [1, 1]
     assert shown.table(Kind.QUEUE).column("publish_rate").tolist() == pytest.approx([10 / 60] * 2)
