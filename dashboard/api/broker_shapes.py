@@ -23,9 +23,9 @@ _LIMITED = "This belongs to the broker as a whole; you see some of its vhosts."
 
 
 def shown_names(kind: Kind) -> tuple[str, ...]:
-    """Return the names of a kind's gauges and rates; a cumulative counter says nothing at one moment."""
+    """Return the names of a kind's gauges, states and rates; a cumulative counter says nothing at one moment."""
     stored = {metric.name for metric in METRICS[kind]}
-    gauges = [metric.name for metric in METRICS[kind] if metric.shape is Shape.GAUGE]
+    gauges = [metric.name for metric in METRICS[kind] if metric.shape is not Shape.COUNTER]
     return (*gauges, *(rate for rate, counter in RATES.items() if counter in stored))
 
 

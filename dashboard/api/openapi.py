@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from functools import cache
 from typing import Any
@@ -46,11 +47,17 @@ def document(api: NinjaAPI) -> dict[str, Any]:
             statuses = {*_ALWAYS, *(_OF_AN_OBJECT if "{" in path else ()), *(() if method == "get" else _OF_A_CHANGE)}
             operation["responses"] = {str(status): answer for status, answer in operation["responses"].items()}
             for status in sorted(statuses):
-                operation["responses"].setdefault(str(status), _problem(status))
+                operation["responses"].setdefault(str(status), problem_answer(status))
     return found
 
 
-def _problem(status: int) -> dict[str, Any]:
+def content(kinds: Mapping[str, str]) -> dict[str, Any]:
+    """Return what an answer may be beside JSON, by media type with what it says, for ninja's `openapi_extra`."""
+    return {"content": {kind: {"schema": {"type": "string", "description": says}} for kind, says in kinds.items()}}
+
+
+def problem_answer(status: int) -> dict[str, Any]:
+    """Return the description of an error."""
     return {
         "description": SENTENCES[status],
         "content": {CONTENT_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},

@@ -48,11 +48,18 @@ class Problem(Schema):
 class ProblemError(Exception):
     """Ends a request with problem details; `errors` is a sentence a field."""
 
-    def __init__(self, status: int, detail: str = "", errors: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        detail: str = "",
+        errors: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
         self.errors = errors
+        self.headers = headers
 
 
 def problem(
@@ -96,7 +103,7 @@ def install(api: NinjaAPI) -> None:
 
 
 def _problem_error(_request: HttpRequest, error: ProblemError) -> HttpResponse:
-    return problem(error.status, error.detail, error.errors)
+    return problem(error.status, error.detail, error.errors, error.headers)
 
 
 def _not_found(_request: HttpRequest, error: Http404) -> HttpResponse:

@@ -64,9 +64,11 @@ def check_described(method: str, path: str, answer: HttpResponse) -> None:
     for template, item in described["paths"].items():
         if method.lower() in item and re.fullmatch(re.sub(r"{\w+}", "[^/]+", template), sent):
             said = item[method.lower()]["responses"][str(answer.status_code)]
-            for kind, content in said.get("content", {}).items():
-                assert answer.headers["Content-Type"].partition(";")[0] == kind
-                schema = {**content["schema"], "components": described["components"]}
+            sent_as = answer.headers.get("Content-Type", "").partition(";")[0]
+            if not said.get("content"):
+                continue
+            schema = {**said["content"][sent_as]["schema"], "components": described["components"]}
+            if sent_as.endswith("json") and not answer.streaming:
                 errors = Draft202012Validator(schema).iter_errors(json.loads(answer.content))
                 assert [f"{error.json_path}: {error.message}" for error in errors] == []
 
