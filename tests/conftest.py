@@ -10,7 +10,7 @@ from pathlib import Path
 import pika
 import pytest
 
-from brokers.series import present
+from brokers.series import present, snapshots
 from dashboard.queries import chart_series, queue_asked
 from tests.support import brokers
 from tests.support.brokers import TestBroker
@@ -104,6 +104,7 @@ def _fresh_memory() -> Iterator[None]:
         present.forget(broker_id)
     chart_series.forget()
     queue_asked.forget()
+    snapshots.forget()
 
 
 def _broker_of_test(request: pytest.FixtureRequest) -> TestBroker:

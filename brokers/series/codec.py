@@ -8,7 +8,7 @@ value for *unknown*; anything else as float64 with NaN for *unknown*. Every colu
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -125,33 +125,80 @@ def decode(
 ) -> Frame:
     """Decode a payload, or only some kinds and metrics of it. Raises CorruptSnapshotError."""
     payload = bytes(payload)
-    if payload[:3] != MAGIC or len(payload) < 7:
-        raise CorruptSnapshotError("the payload does not begin like a snapshot")
-    start = 7 + int.from_bytes(payload[3:7], "little")
-    try:
-        header = msgspec.msgpack.decode(payload[7:start], type=_Header)
-    except msgspec.MsgspecError as error:
-        raise CorruptSnapshotError(f"the snapshot's header can't be read: {error}") from error
+    header = _header(payload)
     tables: dict[Kind, Table] = {}
-    position = start
-    for entry in header.tables:
+    for entry, parts in _parts(payload):
         kind = Kind(entry.kind)
-        wanted = kinds is None or kind in kinds
+        if kinds is not None and kind not in kinds:
+            continue
         slots: NDArray[np.uint32] = EMPTY.slots
         columns: dict[str, NDArray[np.float64]] = {}
+        for column, data in parts:
+            if column.name == "":
+                slots = _slots(data, column, entry.rows)
+            elif metrics is None or column.name in metrics:
+                columns[column.name] = _as_floats(_raw(data, column.dtype, entry.rows))
+        tables[kind] = Table(slots, columns)
+    return Frame(header.at_ms, tables, header.complete)
+
+
+def _header(payload: bytes) -> _Header:
+    if payload[:3] != MAGIC or len(payload) < 7:
+        raise CorruptSnapshotError("the payload does not begin like a snapshot")
+    try:
+        return msgspec.msgpack.decode(payload[7 : 7 + int.from_bytes(payload[3:7], "little")], type=_Header)
+    except msgspec.MsgspecError as error:
+        raise CorruptSnapshotError(f"the snapshot's header can't be read: {error}") from error
+
+
+def _parts(payload: bytes) -> Iterator[tuple[_Table, list[tuple[_Column, bytes]]]]:
+    """Yield each kind's table with its columns as they are stored."""
+    position = 7 + int.from_bytes(payload[3:7], "little")
+    for entry in _header(payload).tables:
+        parts = []
         for column in entry.columns:
             end = position + column.size
             if end > len(payload):
                 raise CorruptSnapshotError("the snapshot is cut off")
-            if wanted and column.name == "":
-                deltas = _raw(payload[position:end], column.dtype, entry.rows)
-                slots = np.cumsum(deltas, dtype=np.uint32)
-            elif wanted and (metrics is None or column.name in metrics):
-                columns[column.name] = _as_floats(_raw(payload[position:end], column.dtype, entry.rows))
+            parts.append((column, payload[position:end]))
             position = end
-        if wanted:
-            tables[kind] = Table(slots, columns)
-    return Frame(header.at_ms, tables, header.complete)
+        yield entry, parts
+
+
+def _slots(data: bytes, column: _Column, rows: int) -> NDArray[np.uint32]:
+    return np.cumsum(_raw(data, column.dtype, rows), dtype=np.uint32)
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """Columns of one kind as they are stored, a few bytes a value; None stands for one that the snapshot lacks."""
+
+    slots: NDArray[np.uint32]
+    columns: Mapping[str, NDArray[np.generic] | None]
+
+    def some(self, name: str, rows: NDArray[np.intp]) -> NDArray[np.float64] | None:
+        """Return a column's values in some rows, NaN for *unknown*; None where the snapshot has no such column."""
+        found = self.columns.get(name)
+        return None if found is None else _as_floats(found[rows])
+
+    @property
+    def nbytes(self) -> int:
+        """Return the memory that the columns take, as if nobody shared the slots."""
+        return self.slots.nbytes // 8 + sum(column.nbytes for column in self.columns.values() if column is not None)
+
+
+def packed(payload: bytes | memoryview, kind: Kind, metrics: Collection[str]) -> Packed:
+    """Return some columns of one kind without making floats of them. Raises CorruptSnapshotError."""
+    found = Packed(EMPTY.slots, {})
+    for entry, parts in _parts(bytes(payload)):
+        if entry.kind != kind:
+            continue
+        slots = next((_slots(data, column, entry.rows) for column, data in parts if column.name == ""), EMPTY.slots)
+        columns = {
+            column.name: _raw(data, column.dtype, entry.rows) for column, data in parts if column.name in metrics
+        }
+        found = Packed(slots, columns)
+    return found
 
 
 def columns_of(beginning: bytes | memoryview, kind: Kind) -> set[str]:

@@ -29,8 +29,8 @@ def load(snapshot_id: int, kinds: Collection[Kind] | None = None) -> Frame | Non
 
 
 def latest_id(broker_id: int) -> int | None:
-    """Return the id of a broker's newest snapshot."""
-    return Snapshot.objects.filter(broker_id=broker_id).order_by("-at_ms").values_list("id", flat=True).first()
+    """Return the id of a broker's newest snapshot: the last written, whatever our clock did since."""
+    return Snapshot.objects.filter(broker_id=broker_id).order_by("-id").values_list("id", flat=True).first()
 
 
 def delete_before(at_ms: int, *, batch: int = 500) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -73,9 +73,7 @@ def since(series: Series, start_ms: int) -> Series:
     first = int(np.searchsorted(series.times_ms, start_ms))
     if first == 0:
         return series
-    return Series(
-        series.times_ms[first:], {name: values[first:] for name, values in series.values.items()}, series.step_ms
-    )
+    return series.part(slice(first, None))
 
 
 def joined(older: Series, newer: Series) -> Series:
@@ -87,6 +85,9 @@ def joined(older: Series, newer: Series) -> Series:
         np.concatenate((older.times_ms[:keep], newer.times_ms)),
         {name: np.concatenate((values[:keep], newer.values[name])) for name, values in older.values.items()},
         newer.step_ms,
+        {name: np.concatenate((values[:keep], newer.low[name])) for name, values in older.low.items()},
+        {name: np.concatenate((values[:keep], newer.high[name])) for name, values in older.high.items()},
+        max(older.resolution_ms, newer.resolution_ms),
     )
 
 
@@ -127,7 +128,7 @@ def on_grid(series: Series, step_ms: int) -> Series:
 
     The last step goes on while it is shown: so its point keeps its place and changes its value.
     """
-    return Series(series.times_ms // step_ms * step_ms, series.values, series.step_ms)
+    return replace(series, times_ms=series.times_ms // step_ms * step_ms)
 
 
 def _get(key: _Key) -> _Held | None:

@@ -95,12 +95,15 @@ def test_it_knows_nothing_of_an_object_that_is_in_no_snapshot() -> None:
     assert len(read(broker.id, Kind.QUEUE, [3], ["ready"], START, START).times_ms) == 0
 
 
-def test_it_thins_many_snapshots_to_the_last_of_each_step() -> None:
+def test_it_makes_of_many_snapshots_the_mean_of_each_step_and_its_bounds() -> None:
     broker = make_broker()
     for second in range(0, 60, 5):
         write(broker, second, {0: {"ready": float(second)}})
     found = read(broker.id, Kind.QUEUE, [0], ["ready"], START, START + 60_000, step_ms=20_000)
-    assert found.values["ready"].tolist() == [15, 35, 55]
+    assert seconds(found) == [15, 35, 55]
+    assert found.values["ready"].tolist() == [7.5, 27.5, 47.5]
+    assert found.low["ready"].tolist() == [0, 20, 40]
+    assert found.high["ready"].tolist() == [15, 35, 55]
 
 
 @given(st.lists(st.tuples(st.integers(1000, 20_000), st.integers(0, 50)), min_size=2, max_size=30))

@@ -1,0 +1,110 @@
+"""Many series at once: each by itself, summed, ranked, and as frames of all objects at given moments."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from brokers.registry.models import Broker
+from brokers.series import store
+from brokers.series.codec import Frame, Table
+from brokers.series.frames import frames
+from brokers.series.metrics import Kind
+from brokers.series.read import read, read_each
+from brokers.series.top import Ranked, top
+from tests.support.builders import make_broker
+
+pytestmark = pytest.mark.django_db
+START = 1_700_000_000_000
+
+
+def write(broker: Broker, at_s: float, rows: dict[int, dict[str, float]], *, cadence_ms: int = 10_000) -> None:
+    slots = sorted(rows)
+    names = sorted({name for figures in rows.values() for name in figures})
+    columns = {name: np.array([rows[slot].get(name, math.nan) for slot in slots]) for name in names}
+    table = Table(np.array(slots, dtype=np.uint32), columns)
+    store.append(broker.id, Frame(START + int(at_s * 1000), {Kind.QUEUE: table}), cadence_ms)
+
+
+@pytest.fixture
+def three() -> Broker:
+    broker = make_broker()
+    for tick in range(7):
+        rows = {
+            2: {"ready": tick, "published": 100 * tick},
+            5: {"ready": 10 * (tick == 3), "published": 7},
+            9: {"ready": math.nan, "published": 10 * tick},
+        }
+        if tick > 3:
+            rows[70] = {"ready": 1, "published": 1000 + 50 * tick}
+        write(broker, tick * 10, rows)
+    return broker
+
+
+def test_it_reads_each_of_several_in_the_order_asked(three: Broker) -> None:
+    found = read_each(
+        three.id, Kind.QUEUE, [70, 2, 40], ["ready", "publish_rate"], START, START + 60_000, step_ms=30_000
+    )
+    assert found.slots.tolist() == [70, 2, 40]
+    assert ((found.times_ms - START) // 1000).tolist() == [20, 50, 60]
+    np.testing.assert_array_equal(found.values["ready"], [[math.nan, 1, 1], [1, 4, 6], [math.nan] * 3])
+    np.testing.assert_array_equal(found.low["ready"][1], [0, 3, 6])
+    np.testing.assert_array_equal(found.high["ready"][1], [2, 5, 6])
+    np.testing.assert_array_equal(found.values["publish_rate"], [[math.nan, 5, 5], [10, 10, 10], [math.nan] * 3])
+
+
+def test_it_adds_nothing_to_a_sum_of_rates_for_an_object_that_came_a_moment_ago(three: Broker) -> None:
+    found = read(three.id, Kind.QUEUE, [2, 5, 70], ["publish_rate"], START, START + 60_000, step_ms=10_000)
+    np.testing.assert_array_equal(found.values["publish_rate"], [math.nan, 10, 10, 10, 10, 15, 15])
+
+
+def test_it_keeps_a_spike_that_lies_inside_a_step(three: Broker) -> None:
+    found = read(three.id, Kind.QUEUE, [5], ["ready"], START, START + 60_000, step_ms=70_000)
+    assert found.high["ready"].tolist() == [10]
+    assert found.values["ready"].tolist() == [pytest.approx(10 / 7)]
+
+
+def test_it_ranks_by_mean_greatest_least_and_last(three: Broker) -> None:
+    def ranked(metric: str, by: str, n: int = 9, slots: list[int] | None = None) -> list[Ranked]:
+        return top(three.id, Kind.QUEUE, metric, n, START, START + 60_000, by=by, slots=slots)  # type: ignore[arg-type]
+
+    assert ranked("ready", "mean") == [Ranked(2, 3.0), Ranked(5, pytest.approx(10 / 7)), Ranked(70, 1.0)]
+    assert ranked("ready", "max") == [Ranked(5, 10.0), Ranked(2, 6.0), Ranked(70, 1.0)]
+    assert ranked("ready", "min") == [Ranked(70, 1.0), Ranked(2, 0.0), Ranked(5, 0.0)]
+    assert ranked("ready", "last", n=2) == [Ranked(2, 6.0), Ranked(70, 1.0)]
+    assert ranked("publish_rate", "mean") == [Ranked(2, 10.0), Ranked(70, 5.0), Ranked(9, 1.0), Ranked(5, 0.0)]
+    assert ranked("publish_rate", "mean", slots=[5, 9]) == [Ranked(9, 1.0), Ranked(5, 0.0)]
+    assert top(three.id, Kind.QUEUE, "ready", 3, START - 9000, START - 5000) == []
+
+
+def test_it_gives_all_objects_at_given_moments(three: Broker) -> None:
+    found = frames(three.id, Kind.QUEUE, ["ready"], [START - 1, START + 4_000, START + 40_000, START + 200_000])
+    assert found[0] is None
+    assert found[3] is None
+    first, later = found[1], found[2]
+    assert first is not None
+    assert later is not None
+    assert (first.at_ms, later.at_ms) == (START, START + 40_000)
+    assert first.table(Kind.QUEUE).slots.tolist() == [2, 5, 9]
+    assert later.table(Kind.QUEUE).value(70, "ready") == 1
+    assert math.isnan(later.table(Kind.QUEUE).value(9, "ready"))
+
+
+def test_it_takes_the_later_written_of_two_rows_of_one_moment() -> None:
+    broker = make_broker()
+    write(broker, 10, {0: {"ready": 1}})
+    write(broker, 0, {0: {"ready": 5}})
+    write(broker, 10, {0: {"ready": 2}})
+    found = read(broker.id, Kind.QUEUE, [0], ["ready"], START, START + 20_000, step_ms=1000)
+    assert found.values["ready"].tolist() == [5, 2]
+
+
+def test_it_counts_across_a_poll_that_came_late_and_across_a_restart() -> None:
+    broker = make_broker()
+    for second, published in ((0, 0), (10, 100), (34, 340), (44, 40), (54, 140)):
+        write(broker, second, {0: {"published": published}})
+    found = read(broker.id, Kind.QUEUE, [0], ["publish_rate"], START, START + 60_000, step_ms=60_000)
+    # What the restart hid is unknown: it neither counts nor takes time.
+    assert found.values["publish_rate"].tolist() == [10.0]
