@@ -38,6 +38,9 @@ WARREN_BROKERS = os.environ.get("WARREN_BROKERS", "").split()
 WARREN_SECRET_KEYS = load_keys(os.environ.get("WARREN_SECRET_KEYS"), WARREN_DATA_DIR / "secret-keys")
 # Snapshots older than this are deleted; hours.
 WARREN_HISTORY_HOURS = _number("WARREN_HISTORY_HOURS", 48)
+# What /metrics has of each broker: so many of the worst queues by each of three measures, and the largest vhosts.
+WARREN_METRICS_QUEUES = _number("WARREN_METRICS_QUEUES", 10)
+WARREN_METRICS_VHOSTS = _number("WARREN_METRICS_VHOSTS", 50)
 
 SECRET_KEY = signing_key(WARREN_SECRET_KEYS[0])
 SECRET_KEY_FALLBACKS = [signing_key(key) for key in WARREN_SECRET_KEYS[1:]]

@@ -1,28 +1,27 @@
-"""How Warren itself is, as Prometheus reads it: per broker how polling goes and what it costs, and this process.
-
-Bounded: a broker has a fixed number of series, and no queue, vhost or node has any. Those belong to the brokers' own
-exporters, which know them first-hand.
-"""
+"""What Prometheus reads of Warren: how it itself is, and the measures that it computes of brokers (own_measures)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from django.conf import settings
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from brokers.collect.measures import decode
+from brokers.collect.measures import decode, health_of
 from brokers.collect.state import Condition, state_of
 from brokers.registry.models import Broker
 from brokers.series.metrics import Kind
 from dashboard.live.tail import watching
+from dashboard.pages.own_measures import Bounds, Measures
 
 
 def registry(now_ms: int) -> CollectorRegistry:
     """Return a registry of its own for one scrape: Warren's figures and this web process's."""
     made = CollectorRegistry(auto_describe=False)
     made.register(Health(now_ms))
+    made.register(Measures(now_ms, Bounds(settings.WARREN_METRICS_QUEUES, settings.WARREN_METRICS_VHOSTS)))
     ProcessCollector(registry=made)
     return made
 
@@ -71,6 +70,10 @@ class Health(Collector):
         asked = family("tick_broker_seconds", "Time that the broker's nodes spent answering the last poll.")
         cpu = family("tick_cpu_seconds", "CPU time of the worker in the last poll.")
         row = family("answer_to_row_seconds", "Time from the broker's last answer to the stored row, in the last poll.")
+        share = family(
+            "answering_ratio",
+            "Part of the time that the broker spends answering Warren: polls and definitions together.",
+        )
         wire = family("tick_wire_bytes", "Bytes that crossed the wire in the last poll.")
         objects = family("objects", "Objects in the last snapshot.", "kind")
         for broker in brokers:
@@ -86,6 +89,7 @@ class Health(Collector):
             if not measures.began_ms:
                 continue
             asked.add_metric(name, measures.broker_s)
+            share.add_metric(name, health_of(poll, broker.cadence_s, self.now_ms).share)
             cpu.add_metric(name, measures.cpu_s)
             wire.add_metric(name, measures.wire_bytes)
             if measures.answer_to_row_ms is not None:
@@ -93,4 +97,4 @@ class Health(Collector):
             for kind in Kind:
                 if kind.value in measures.rows:
                     objects.add_metric([broker.name, kind.value], measures.rows[kind.value])
-        yield from (age, failures, cadence, asked, cpu, row, wire, objects)
+        yield from (age, failures, cadence, asked, share, cpu, row, wire, objects)
