@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from django.db import DatabaseError
 
-from brokers.collect import measures
+from brokers.collect import channels, measures
 from brokers.collect.claims import Lane, holds, release
 from brokers.collect.clients import clients_of
 from brokers.collect.definitions_facts import Told, told
@@ -74,6 +74,7 @@ def _read(broker: Broker, token: str, began_ms: int) -> Outcome:
     _check(broker, token)
     _give_slots(broker, found, directory, began_ms)
     changed = _store(broker, token, found, directory, began_ms)
+    seen = channels.publishers(declared.channels, began_ms, declared.channels_missing)
     ended_ms = now_ms()
     objects = sum(len(details) for details in found.details.values())
     cost = TickMeasures(
@@ -91,6 +92,7 @@ def _read(broker: Broker, token: str, began_ms: int) -> Outcome:
         definitions_due_ms=ended_ms + definitions_every_ms(objects, cost.broker_s),
         definitions_error=" ".join(found.said),
         definitions_measures=measures.encode(cost),
+        publishers=channels.encode(seen),
     )
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from brokers.collect.channels import prefetches
 from brokers.collect.definitions_read import Declared
 from brokers.rabbitmq import dead_letters, policy
 from brokers.rabbitmq.dead_letters import Dying, Sources
@@ -140,8 +141,10 @@ def _queues(declared: Declared, before: Mapping[ObjectName, KnownObject], said: 
             else dead_letters.dying(queue.name, draft.arguments, draft.effective_policy)
         )
     letters = _letters(declared, dying, said)
+    held = prefetches(declared.consumers or ())
     found = {}
     for name, draft in drafts.items():
+        limit, consumers = held.get(name, (None, None))
         part = letters.get(name, _NONE) if letters is not None else _remembered(before.get(name))
         found[name] = _encoder.encode(
             msgspec.structs.replace(
@@ -149,6 +152,8 @@ def _queues(declared: Declared, before: Mapping[ObjectName, KnownObject], said: 
                 dead_letters_of=part.sources.names,
                 dead_letter_sources=part.sources.count,
                 waits=part.waits,
+                prefetch=limit,
+                prefetch_consumers=None if limit is None else consumers,
             )
         )
     return found

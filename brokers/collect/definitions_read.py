@@ -10,13 +10,17 @@ from typing import TypeVar
 
 from brokers.collect.clients import Clients
 from brokers.collect.measures import CallMeasure
+from brokers.rabbitmq.channels import Channel
 from brokers.rabbitmq.errors import BrokerError, ErrorKind, NotFoundError, UnauthorisedError, UnreachableError, quoted
 from brokers.rabbitmq.management import Management, Measure
-from brokers.rabbitmq.structs import Binding, Exchange, Node, Overview, Policy, Queue, Vhost
+from brokers.rabbitmq.structs import Binding, Consumer, Exchange, Node, Overview, Policy, Queue, Vhost
 
 # Of one reading as a whole: seconds, and bytes of all its answers together.
 DEADLINE_S = 45.0
 MAX_BYTES = 256 * 1024 * 1024
+# Lists that would be longer are not asked for: each entry is computed by the broker from its statistics.
+MOST_CONSUMERS = 10_000
+MOST_CHANNELS = 2_000
 # Vhosts that seem closed are asked one by one whether they are; more of them than this are believed to be.
 _ASKED_VHOSTS = 20
 
@@ -37,6 +41,10 @@ class Declared:
     # Asked for only where a queue has a dead-letter exchange: `bindings_wanted`.
     bindings: list[Binding] | None = None
     bindings_wanted: bool = False
+    # Not asked for where there are too many.
+    consumers: list[Consumer] | None = None
+    channels: list[Channel] | None = None
+    channels_missing: str = ""
     # Vhosts into which the watching user may not look; None where that is not known.
     closed: frozenset[str] | None = None
     # Vhosts that show nothing, and did not tell why.
@@ -87,6 +95,11 @@ def read(clients: Clients, *, deadline_s: float = DEADLINE_S, max_bytes: int = M
     found.bindings_wanted = _letters_go(found)
     if found.bindings_wanted:
         found.bindings = asking.ask("its bindings", lambda: [one for one in api.bindings() if one.source])
+    totals = found.overview.totals if found.overview is not None else None
+    if totals is not None and (totals.consumers or 0) <= MOST_CONSUMERS:
+        found.consumers = asking.ask("its consumers", api.prefetches)
+    if totals is not None:
+        _ask_channels(found, asking, totals.channels or 0)
     found.closed, found.unsure = _closed(found, asking)
     if asking.error is not None and asking.answered == 0:
         asking.error.measures = found.measures  # type: ignore[attr-defined]
@@ -119,6 +132,18 @@ class _Asking:
             return None
         self.answered += 1
         return answer
+
+
+def _ask_channels(found: Declared, asking: _Asking, channels: int) -> None:
+    if channels > MOST_CHANNELS:
+        found.channels_missing = (
+            f"The broker has {channels:,} channels: a list of more than {MOST_CHANNELS:,} is too dear."
+        )
+        return
+    before = len(found.said)
+    found.channels = asking.ask("its channels", asking.api.channels)
+    if found.channels is None:
+        found.channels_missing = " ".join(found.said[before:])
 
 
 def _letters_go(found: Declared) -> bool:

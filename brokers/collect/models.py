@@ -44,6 +44,9 @@ class PollState(models.Model):
     definitions_claim = models.CharField(max_length=32, blank=True, default="")
     definitions_claimed_until_ms = models.BigIntegerField(default=0)
     definitions_measures = models.BinaryField(default=b"")  # as `measures`
+    # Who waits for confirms and who asks for none, read with the definitions: JSON of
+    # brokers.collect.channels.Publishers.
+    publishers = models.BinaryField(default=b"")
     definitions_error = models.TextField(blank=True, default="")
     # The last snapshot in which every node answered: the base of accumulated counters.
     base_snapshot = models.BigIntegerField(null=True)

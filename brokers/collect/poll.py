@@ -168,7 +168,9 @@ def _ask(tick: _Tick) -> Built:
     tick.calls += answers.measures
     tick.cpu_elsewhere_s += answers.cpu_s
     _give_slots(tick, labels, answers)
-    return build(answers, labels, _base(state), chosen.reading, found.version)
+    built = build(answers, labels, _base(state), chosen.reading, found.version)
+    tick.unknown |= reasons.by_size(built.frame)
+    return built
 
 
 def _give_slots(tick: _Tick, labels: LabelCache, answers: Scrape) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from brokers.collect.definitions_read import MOST_CONSUMERS
 from brokers.collect.queue_table import COUNTERS
 from brokers.collect.vhost_table import VHOST_COUNTERS
+from brokers.series.codec import Frame
 from brokers.series.metrics import METRICS, Kind
 
 NODES, OVERVIEW, QUEUES = "/api/nodes", "/api/overview", "/api/queues"
@@ -48,6 +50,15 @@ def now(untold: Mapping[str, str], silent: Iterable[str], *, exposed: bool) -> d
         told = {f"{Kind.BROKER}.{name}" for name in ("vhosts", "exchanges", "nodes", "nodes_running")}
         found |= dict.fromkeys(sums - told, sentence)
     return found
+
+
+def by_size(frame: Frame) -> dict[str, str]:
+    """Return what is not asked of a broker that has too much of it."""
+    consumers = frame.table(Kind.BROKER).value(0, "consumers")
+    if not consumers > MOST_CONSUMERS:
+        return {}
+    sentence = f"The broker has {consumers:,.0f} consumers: a list of more than {MOST_CONSUMERS:,} is too dear."
+    return {f"{Kind.QUEUE}.prefetch": sentence}
 
 
 def _all_of(kind: Kind) -> frozenset[str]:

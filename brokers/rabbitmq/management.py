@@ -7,6 +7,7 @@ from typing import TypeVar
 from urllib.parse import quote, urlencode
 
 from brokers.rabbitmq import refusals
+from brokers.rabbitmq.channels import Channel
 from brokers.rabbitmq.decoding import MalformedError, decode_list, decode_one
 from brokers.rabbitmq.endpoint import Endpoint
 from brokers.rabbitmq.errors import AnswerError, ErrorKind, NotFoundError
@@ -36,6 +37,12 @@ QUEUE_COLUMNS = (
     "effective_policy_definition,messages,messages_ready,messages_unacknowledged,consumers,delivery_limit,"
     "message_stats.publish,message_stats.deliver_get,message_stats.ack,message_stats.redeliver,"
     "message_stats.deliver,message_stats.deliver_no_ack,message_stats.get,message_stats.get_no_ack"
+)
+_CONSUMER_COLUMNS = "queue,consumer_tag,prefetch_count,ack_required,active,activity_status"
+_CHANNEL_COLUMNS = (
+    "name,number,vhost,user,confirm,transactional,messages_unconfirmed,prefetch_count,consumer_count,"
+    "connection_details.name,message_stats.publish,message_stats.publish_details.rate,message_stats.confirm,"
+    "message_stats.return_unroutable"
 )
 
 
@@ -144,6 +151,14 @@ class Management:
     def consumers(self, vhost: str | None = None) -> list[Consumer]:
         """Return consumers of one vhost or of all."""
         return self._list(["consumers", *_one_or_all(vhost)], Consumer, vhost=vhost)
+
+    def prefetches(self) -> list[Consumer]:
+        """Return the consumers of all vhosts, with what each may hold and nothing of its channel."""
+        return self._list(["consumers"], Consumer, {"columns": _CONSUMER_COLUMNS})
+
+    def channels(self) -> list[Channel]:
+        """Return all channels with what they published. Needs the tag monitoring for those of other users."""
+        return self._list(["channels"], Channel, {"columns": _CHANNEL_COLUMNS})
 
     def exchange(self, vhost: str, name: str) -> Exchange:
         """Return one exchange with its statistics; the default exchange is "". Raises NotFoundError."""
