@@ -1,0 +1,249 @@
+"""How many messages ever entered and left each queue, from counters and depths that are not of one moment. Pure.
+
+What a queue took in is counted where it came from a publisher (`published`) and not where it was dead-lettered into
+it [measured on 3.10, 4.0 and 4.3]; what left is counted where a consumer acknowledged it (`acknowledged`) and not
+where it expired, was purged, dropped, rejected, or taken without acknowledgement. All of it shows in the depth, but
+depths are told by the queues every 5 s, each at its own beat, while Prometheus tells counters as of now: depth and
+counters differ by what flowed since that beat.
+
+So the depth is not believed as it is. With N = published − acknowledged, the depth of a moment is N of that moment plus
+the *surplus*: what entered uncounted less what left uncounted. The surplus is kept as it is as long as the depth
+told agrees with it at some moment of the last beat, and is moved no further than it must be where it does not. Where
+nothing flows the surplus is exact; where all is counted it never moves, and depth and head are known as of now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# Queues tell their depth every 5 s; a busy one somewhat later. The management API reads its counters as often.
+BEAT_MS = 5_000
+_LATEST_BEAT_MS = 6_000
+# A counter that is missing goes on at its last pace for so long; after that nothing is known.
+GUESSED_MS = 150_000
+# How much of what moved the surplus last is still held against a move the other way.
+_FADES = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read of all queues at one moment, NaN for unknown; the arrays have one order.
+
+    `live`: the counters are as of now (Prometheus); else they too are up to a beat old (the management API).
+    """
+
+    at_ms: int
+    slots: NDArray[np.uint32]
+    total: Floats
+    published: Floats
+    acknowledged: Floats
+    live: bool = True
+
+
+@dataclass(slots=True)
+class Flow:
+    """What is known of all queues: arrays in the order of `slots`. `step` advances it by one reading, in place."""
+
+    slots: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, dtype=np.uint32))
+    at_ms: int = 0
+    # By name, see _FRESH.
+    columns: dict[str, Floats] = field(default_factory=lambda: {name: np.empty(0) for name in _FRESH})
+    # N and in + out of the last readings, the newest last: enough of them to cover a beat.
+    recent: list[tuple[int, Floats, Floats]] = field(default_factory=list)
+
+    @property
+    def entered(self) -> Floats:
+        """Messages ever in, counted from an arbitrary start; whole numbers."""
+        return np.rint(self.columns["in"] + self.columns["extra"])
+
+    @property
+    def depth(self) -> Floats:
+        """Messages in the queue now: acknowledgements that its own figures don't know of yet are taken off."""
+        columns = self.columns
+        return np.maximum(np.rint(columns["in"] - columns["out"] + columns["surplus"]), 0.0)
+
+    def set_back(self, by_ms: int) -> None:
+        """Take all moments for earlier ones: the clock was set back by so much."""
+        self.at_ms -= by_ms
+        self.recent = [(moment - by_ms, net, gross) for moment, net, gross in self.recent]
+        for name in ("in_ms", "out_ms", "since_ms"):
+            self.columns[name] = self.columns[name] - by_ms
+
+
+# What is kept of a queue, and what a queue starts with that was not there before.
+_FRESH: Mapping[str, float] = {
+    "published": np.nan,  # the counters as last read, and when
+    "acknowledged": np.nan,
+    "in_ms": -np.inf,
+    "out_ms": -np.inf,
+    "in": 0.0,  # what they counted since the queue was first seen, over restarts of the broker; guessed since last read
+    "out": 0.0,
+    "in_read": 0.0,  # the same as of the last reading
+    "out_read": 0.0,
+    "in_pace": 0.0,  # a millisecond
+    "out_pace": 0.0,
+    "surplus": np.nan,  # entered uncounted less left uncounted
+    "extra": 0.0,  # entered uncounted
+    "surplus_read": np.nan,  # both as of the last reading of `published`
+    "extra_read": 0.0,
+    "since_ms": np.inf,  # nothing is known of the queue before
+    "moved_up": 0.0,  # how far the surplus was moved of late, fading
+    "moved_down": 0.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a step did, by queue.
+
+    `born`: it came to be since the last reading. `restated`: its counter was read again after it had been guessed from
+    `restated_ms` on, when `entered_then` had entered. `lowered`: less had entered of late than was thought.
+    """
+
+    born: NDArray[np.bool_]
+    restated: NDArray[np.bool_]
+    restated_ms: Floats
+    entered_then: Floats
+    lowered: NDArray[np.bool_]
+
+
+def step(flow: Flow, reading: Reading) -> Step:
+    """Advance by one reading, whose moment must be later than the last."""
+    if reading.at_ms <= flow.at_ms:
+        raise ValueError("readings must ascend")
+    first, before_ms = not flow.at_ms, flow.at_ms
+    appeared = _align(flow, reading.slots)
+    columns = flow.columns
+    told = ~np.isnan(reading.total)
+
+    read_ms = columns["in_ms"].copy()
+    entered_then = np.rint(columns["in_read"] + columns["extra_read"])
+    net_then = columns["in_read"] - columns["out_read"]
+    guessed = np.isfinite(read_ms) & (read_ms < before_ms)
+    came = _count(columns, "in", "published", reading.published, reading.at_ms)
+    _count(columns, "out", "acknowledged", reading.acknowledged, reading.at_ms)
+    restated = came & guessed
+    for name in ("surplus", "extra"):
+        # What was concluded from guesses is forgotten with them.
+        columns[name] = np.where(restated, columns[f"{name}_read"], columns[name])
+    net, gross = columns["in"] - columns["out"], columns["in"] + columns["out"]
+    _restate(flow, restated, read_ms, net_then, net, reading.at_ms)
+
+    fresh = np.isnan(columns["surplus"]) & told
+    lowered = _move(flow, reading, net, gross, told & ~fresh)
+    # What was there when the queue was first seen had entered before.
+    columns["surplus"] = np.where(fresh, reading.total - net, columns["surplus"])
+    columns["extra"] = np.where(fresh, reading.total - net, columns["extra"])
+    born = fresh & appeared & (not first)
+    columns["since_ms"] = np.where(fresh, float(reading.at_ms), columns["since_ms"])
+    columns["since_ms"] = np.where(born, float(before_ms), columns["since_ms"])
+    for name in ("surplus", "extra"):
+        columns[f"{name}_read"] = np.where(came, columns[name], columns[f"{name}_read"])
+    flow.at_ms = reading.at_ms
+    flow.recent.append((reading.at_ms, net, gross))
+    while len(flow.recent) > 2 and flow.recent[1][0] <= reading.at_ms - _LATEST_BEAT_MS:
+        flow.recent.pop(0)
+    return Step(born, restated, read_ms, entered_then, lowered)
+
+
+def _align(flow: Flow, slots: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Take these slots from now on, and return which of them are new."""
+    if np.array_equal(slots, flow.slots):
+        return np.zeros(len(slots), dtype=np.bool_)
+    place = np.minimum(np.searchsorted(flow.slots, slots), max(0, len(flow.slots) - 1))
+    there = flow.slots[place] == slots if len(flow.slots) else np.zeros(len(slots), dtype=np.bool_)
+
+    def taken(values: Floats, fresh: float) -> Floats:
+        found = np.full(len(slots), fresh)
+        found[there] = values[place[there]]
+        return found
+
+    flow.columns = {name: taken(flow.columns[name], fresh) for name, fresh in _FRESH.items()}
+    flow.recent = [(moment, taken(net, 0.0), taken(gross, 0.0)) for moment, net, gross in flow.recent]
+    flow.slots = slots
+    return ~there
+
+
+def _count(columns: dict[str, Floats], name: str, counter: str, now: Floats, at_ms: int) -> NDArray[np.bool_]:
+    """Advance a count by what its counter grew, or by its pace where it was not read; return where it was read.
+
+    A counter that fell began anew: what it counts now came since. One read for the first time adds nothing.
+    """
+    last, read_ms = columns[counter], columns[f"{name}_ms"]
+    known = ~np.isnan(now)
+    passed = np.where(np.isfinite(read_ms), at_ms - read_ms, 0.0)
+    with np.errstate(invalid="ignore"):
+        grown = np.where(now >= last, now - last, now)
+    grown = np.where(known & ~np.isnan(last), grown, 0.0)
+    # After a while a pace of the past says nothing of now.
+    guess = columns[f"{name}_pace"] * np.minimum(passed, GUESSED_MS)
+    counted = columns[f"{name}_read"] + grown
+    columns[name] = np.where(known, counted, np.rint(columns[f"{name}_read"] + guess))
+    columns[f"{name}_pace"] = np.where(known, grown / np.maximum(passed, 1.0), columns[f"{name}_pace"])
+    columns[f"{name}_read"] = np.where(known, counted, columns[f"{name}_read"])
+    columns[f"{name}_ms"] = np.where(known, float(at_ms), read_ms)
+    columns[counter] = np.where(known, now, last)
+    return known
+
+
+def _restate(
+    flow: Flow, restated: NDArray[np.bool_], since_ms: Floats, net_then: Floats, net: Floats, at_ms: int
+) -> None:
+    """Put right what was guessed of N in the last beat."""
+    if not restated.any():
+        return
+    for place, (moment, held, gross) in enumerate(flow.recent):
+        share = np.clip((moment - since_ms) / np.maximum(at_ms - since_ms, 1.0), 0.0, 1.0)
+        right = restated & (moment > since_ms)
+        flow.recent[place] = (moment, np.where(right, net_then + share * (net - net_then), held), gross)
+
+
+def _move(flow: Flow, reading: Reading, net: Floats, gross: Floats, where: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Move the surplus as far as the depth told asks for; return where less had entered than was thought."""
+    columns = flow.columns
+    lowest, highest, flowed = _beat(flow, reading, net, gross)
+    # Between two readings N does not go straight: where it wandered by chance, the surplus need not follow.
+    chance = np.sqrt(np.maximum(flowed, 0.0))
+    least = np.ceil(reading.total - highest - chance - 1e-6)
+    most = np.floor(reading.total - lowest + chance + 1e-6)
+    surplus = columns["surplus"]
+    wanted = np.clip(surplus, np.minimum(least, most), np.maximum(least, most))
+    # No fewer than none can be in the queue.
+    wanted = np.maximum(wanted, -net)
+    moved = np.where(where, wanted - surplus, 0.0)
+    up, down = np.maximum(moved, 0.0), np.maximum(-moved, 0.0)
+    # A move soon after one the other way was the beat, not messages: it takes that one back.
+    back_down = np.floor(np.minimum(np.minimum(down, columns["moved_up"]), flowed))
+    back_up = np.floor(np.minimum(np.minimum(up, columns["moved_down"]), flowed))
+    columns["surplus"] = surplus + moved
+    columns["extra"] = columns["extra"] + up - back_up - back_down
+    columns["moved_up"] = (columns["moved_up"] - back_down) * _FADES + up - back_up
+    columns["moved_down"] = (columns["moved_down"] - back_up) * _FADES + down - back_down
+    return back_down > 0
+
+
+def _beat(flow: Flow, reading: Reading, net: Floats, gross: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return between which values N was when the queues told their depth, and how much flowed since about then."""
+    if not flow.recent:
+        return net, net, np.zeros(len(net))
+    begin = reading.at_ms - _LATEST_BEAT_MS
+    points = [*flow.recent, (reading.at_ms, net, gross)]
+    moments = [moment for moment, _, _ in points]
+    inside = [values for moment, values, _ in points if moment >= begin]
+    place = next(index for index, moment in enumerate(moments) if moment >= begin)
+    if place > 0:
+        share = (begin - moments[place - 1]) / (moments[place] - moments[place - 1])
+        inside.append(points[place - 1][1] + share * (points[place][1] - points[place - 1][1]))
+    if not reading.live:
+        # The counters may be older than the depth: N goes on as it went.
+        inside.append(net + (net - points[-2][1]) * (BEAT_MS / (moments[-1] - moments[-2])))
+    lowest, highest = inside[0], inside[0]
+    for values in inside[1:]:
+        lowest, highest = np.minimum(lowest, values), np.maximum(highest, values)
+    return lowest, highest, gross - points[max(0, place - 1)][2]

@@ -1,0 +1,141 @@
+"""When the n-th last message of each queue came in: messages ever in, at log-spaced moments, for many queues at once.
+
+Moments are shared by all queues. Two neighbours lie at most 5 % of their age apart, so that some 300 of them reach back
+months; between two, messages are taken to have come in evenly. Counts are kept as 32-bit unsigned whole numbers that
+wrap around: only differences are read, and those are right as long as a queue took in fewer than 4 × 10⁹ messages
+within the history. 10,000 queues take 12 MB, 100,000 take 120 MB.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Counts = NDArray[np.uint32]
+
+# Neighbours lie no further apart than this share of their age, where the ticks are dense enough.
+SPACING = 0.05
+# Older moments are forgotten: what came in before is at least so old.
+HORIZON_MS = 90 * 86_400_000
+_GROW = 64
+
+
+def wrapped(values: Floats) -> Counts:
+    """Return whole numbers as they are kept, modulo 2³²."""
+    return np.mod(np.rint(values), 2.0**32).astype(np.uint32)
+
+
+class Arrivals:
+    """The history of messages ever in of all queues of a broker: `slots` ascending, a column of counts for each."""
+
+    def __init__(self) -> None:
+        self.slots: NDArray[np.uint32] = np.empty(0, dtype=np.uint32)
+        self.times_ms: list[int] = []
+        self._counts: NDArray[np.uint32] = np.empty((_GROW, 0), dtype=np.uint32)
+        # The row of the buffer that each moment is in, oldest first; rows that are free.
+        self._rows: list[int] = []
+        self._free: list[int] = list(range(_GROW))
+
+    def __len__(self) -> int:
+        return len(self.times_ms)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the counts take."""
+        return self._counts.nbytes
+
+    def append(self, at_ms: int, counts: Counts) -> None:
+        """Add the newest moment, later than all others, and thin the older ones out."""
+        if self.times_ms and at_ms <= self.times_ms[-1]:
+            raise ValueError("moments must ascend")
+        if not self._free:
+            self._free = list(range(len(self._counts), len(self._counts) + _GROW))
+            self._counts = np.concatenate((self._counts, np.empty((_GROW, len(self.slots)), dtype=np.uint32)))
+        row = self._free.pop()
+        self._counts[row] = counts
+        self._rows.append(row)
+        self.times_ms.append(at_ms)
+        self._thin(at_ms)
+
+    def realign(self, slots: NDArray[np.uint32], before: Counts) -> None:
+        """Take these slots from now on; `before` is what those that are new had taken in at every moment so far."""
+        if np.array_equal(slots, self.slots):
+            return
+        place = np.minimum(np.searchsorted(self.slots, slots), max(0, len(self.slots) - 1))
+        there = self.slots[place] == slots if len(self.slots) else np.zeros(len(slots), dtype=np.bool_)
+        counts = np.empty((len(self._counts), len(slots)), dtype=np.uint32)
+        counts[:, there] = self._counts[:, place[there]]
+        counts[:, ~there] = before[~there]
+        self._counts, self.slots = counts, slots
+
+    def set_back(self, by_ms: int) -> None:
+        """Move all moments back: the clock was set back by so much, and ages stay what they were."""
+        self.times_ms = [moment - by_ms for moment in self.times_ms]
+
+    def restate(self, where: NDArray[np.intp], since_ms: int, counts_then: Counts, counts_now: Counts) -> None:
+        """Say anew what came in after a moment, for the columns `where`: evenly, from one count to the other.
+
+        For counters that are read seldom: what was guessed in between is put right.
+        """
+        if not len(where) or not self.times_ms:
+            return
+        end_ms = self.times_ms[-1]
+        grown = (counts_now - counts_then).astype(np.float64)
+        for place in range(len(self.times_ms) - 1, -1, -1):
+            moment = self.times_ms[place]
+            if moment <= since_ms:
+                return
+            share = (moment - since_ms) / (end_ms - since_ms)
+            self._counts[self._rows[place], where] = counts_then + wrapped(grown * share)
+
+    def lower(self, where: NDArray[np.intp], counts: Counts, moments: int) -> None:
+        """Let the last few moments of the columns `where` hold no more than `counts`."""
+        for row in self._rows[-moments:]:
+            held = self._counts[row, where]
+            above = (held - counts).astype(np.int32) > 0
+            self._counts[row, where] = np.where(above, counts, held)
+
+    def entered_ms(self, counts: Counts, behind: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+        """Return when the message came in that has `behind` messages behind it, and where that is not known.
+
+        `counts` is what came in until the newest moment, `behind` how many of them came later (NaN: unknown). Where the
+        history does not reach so far the time is its oldest moment and the second array is True.
+        """
+        columns = np.arange(len(self.slots))
+        rows = np.array(self._rows, dtype=np.intp)
+        times = np.array(self.times_ms, dtype=np.float64)
+        # The last moment at which the message was not yet in: `later` counts at least `behind` after it.
+        low = np.zeros(len(columns), dtype=np.intp)
+        high = np.full(len(columns), len(rows) - 1, dtype=np.intp)
+        oldest = (counts - self._counts[rows[0]]).astype(np.float64)
+        older = oldest < behind
+        while True:
+            open_ = high - low > 1
+            if not open_.any():
+                break
+            middle = (low + high) // 2
+            later = (counts - self._counts[rows[middle], columns]).astype(np.float64)
+            before = later >= behind
+            low = np.where(open_ & before, middle, low)
+            high = np.where(open_ & ~before, middle, high)
+        from_low = (counts - self._counts[rows[low], columns]).astype(np.float64)
+        from_high = (counts - self._counts[rows[high], columns]).astype(np.float64)
+        came = from_low - from_high
+        share = np.divide(from_low - behind, came, out=np.ones(len(columns)), where=came > 0)
+        found = times[low] + np.clip(share, 0.0, 1.0) * (times[high] - times[low])
+        return np.where(older, times[0], found), older
+
+    def _thin(self, now_ms: int) -> None:
+        while len(self.times_ms) > 2 and now_ms - self.times_ms[1] > HORIZON_MS:
+            self._drop(0)
+        place = len(self.times_ms) - 3
+        while place > 0:
+            around = self.times_ms[place + 1] - self.times_ms[place - 1]
+            if around <= SPACING * (now_ms - self.times_ms[place + 1]):
+                self._drop(place)
+            place -= 1
+
+    def _drop(self, place: int) -> None:
+        self._free.append(self._rows.pop(place))
+        del self.times_ms[place]
