@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 
 from django.db.models import QuerySet
@@ -65,7 +65,8 @@ def subject_of(person: Rights, broker: Broker, kind: Kind, vhosts: Sequence[str]
         rows = _named(_named(_rows(broker, kind), "vhost", vhosts), "name", names)
         found = [Named(*row) for row in rows.values_list("slot", "vhost", "name") if sees(row[1])]
     if kind in {Kind.EXCHANGE, Kind.QUEUE} and not names:
-        missing = not all(map(sees, vhosts)) or not _are_there(broker, vhosts)
+        without = set(vhosts) - {one.vhost for one in found}
+        missing = not all(map(sees, vhosts)) or not _are_there(broker, without)
     else:
         missing = len(found) < len(set(vhosts if kind is Kind.VHOST else names))
     if missing:
@@ -81,6 +82,5 @@ def _named(rows: QuerySet[BrokerObject], field: str, wanted: Sequence[str]) -> Q
     return rows.filter(**{f"{field}__in": list(wanted)}) if wanted else rows
 
 
-def _are_there(broker: Broker, vhosts: Sequence[str]) -> bool:
-    wanted = set(vhosts)
-    return not wanted or _named(_rows(broker, Kind.VHOST), "name", list(wanted)).count() == len(wanted)
+def _are_there(broker: Broker, vhosts: Set[str]) -> bool:
+    return not vhosts or _named(_rows(broker, Kind.VHOST), "name", list(vhosts)).count() == len(vhosts)

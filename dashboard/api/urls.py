@@ -10,7 +10,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.router import Router
 
-from dashboard.api import brokers, openapi, queues, series
+from dashboard.api import brokers, measures, openapi, queues, series
 from dashboard.api.auth import Person
 from dashboard.api.problems import ProblemError, install, problem
 
@@ -29,7 +29,10 @@ def build() -> NinjaAPI:
         auth=Person(),
     )
     install(made)
-    routers: tuple[Router, ...] = (brokers.router, queues.router, series.router, openapi.room(made))
+    routers: tuple[Router, ...] = (
+        *(brokers.router, queues.router, series.router, measures.router),
+        openapi.room(made),
+    )
     for router in routers:
         made.add_router("", router)
     return made

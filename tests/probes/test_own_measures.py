@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -130,6 +130,7 @@ def test_a_name_stays_within_its_label(name: str) -> None:
     assert list(found["warren_vhost_ready_messages"]) == [('shop "one"', name)]
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.floats(allow_nan=True), st.integers(-3, 3).map(float)), max_size=30), st.integers(0, 12))
 def test_the_highest_are_the_first_of_all_in_order(values: list[float], most: int) -> None:
     found = highest(np.array(values, dtype=np.float64), most).tolist()
