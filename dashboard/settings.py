@@ -41,6 +41,8 @@ WARREN_HISTORY_HOURS = _number("WARREN_HISTORY_HOURS", 48)
 # What /metrics has of each broker: so many of the worst queues by each of three measures, and the largest vhosts.
 WARREN_METRICS_QUEUES = _number("WARREN_METRICS_QUEUES", 10)
 WARREN_METRICS_VHOSTS = _number("WARREN_METRICS_VHOSTS", 50)
+# Polling stops while the disk of an SQLite database has less free than this; MiB.
+WARREN_LEAST_ROOM_MB = _number("WARREN_LEAST_ROOM_MB", 64)
 
 SECRET_KEY = signing_key(WARREN_SECRET_KEYS[0])
 SECRET_KEY_FALLBACKS = [signing_key(key) for key in WARREN_SECRET_KEYS[1:]]

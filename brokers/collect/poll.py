@@ -25,6 +25,7 @@ from brokers.collect.measures import CallMeasure, TickMeasures
 from brokers.collect.models import BrokerEvent, PollState
 from brokers.collect.names import names_in
 from brokers.collect.plan import Plan, definitions_soon_ms, plan
+from brokers.collect.room import unstored
 from brokers.collect.scrape import SLOW_DEADLINE_S, scrape
 from brokers.rabbitmq.errors import BrokerError
 from brokers.registry import slots
@@ -122,6 +123,7 @@ def guarded(broker_id: int, token: str) -> Outcome:
     except DatabaseError as error:
         # No row can be written now: the claim ends by itself, and the next tick tries again.
         logger.error("Broker %s: the poll could not be stored: %s", broker_id, error)
+        unstored(broker_id, token, error, now_ms())
         return Outcome.LOST
     except Exception as error:
         logger.exception("Broker %s: the poll failed by a fault in Warren", broker_id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from brokers.collect.models import PollState
+from brokers.collect.room import REMEDY, room
 from brokers.registry.models import Broker
 
 # A broker is late when no poll has ended for this many cadences.
@@ -39,13 +40,17 @@ class PollFacts:
     claimed_until_ms: int = 0
     error_sentence: str = ""
     error_remedy: str = ""
+    error_kind: str = ""
+    # Why nothing can be stored now, whatever the broker answers; blank: there is room.
+    no_room: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerState:
     """`since_ms` is when it began (None: never polled); `reason` and `remedy` are sentences, empty where all is well.
 
-    `collector_stopped` tells that Warren itself is at fault: no poll ends, whatever the broker does.
+    `collector_stopped` tells that Warren itself is at fault: no poll ends, whatever the broker does. `no_room`: since
+    there is no room to store what it would bring.
     """
 
     condition: Condition
@@ -53,6 +58,7 @@ class BrokerState:
     reason: str = ""
     remedy: str = ""
     collector_stopped: bool = False
+    no_room: bool = False
 
 
 def decide(facts: PollFacts, now_ms: int) -> BrokerState:
@@ -66,10 +72,12 @@ def decide(facts: PollFacts, now_ms: int) -> BrokerState:
         )
     waited_ms = now_ms - (facts.last_tick_ms if facts.last_tick_ms is not None else facts.created_ms)
     overdue = waited_ms > LATE_CADENCES * facts.cadence_ms and facts.claimed_until_ms <= now_ms
-    stopped = _stopped(waited_ms) if overdue else ""
+    full = overdue and bool(facts.no_room)
+    stopped = (facts.no_room or _stopped(waited_ms)) if overdue else ""
     remedy = "Look whether the worker and beat processes run; `manage.py up` runs both." if overdue else ""
+    remedy = REMEDY if full else remedy
     if facts.last_tick_ms is None:
-        return BrokerState(Condition.NEW, None, stopped or "No poll has ended yet.", remedy, overdue)
+        return BrokerState(Condition.NEW, None, stopped or "No poll has ended yet.", remedy, overdue, full)
     if facts.failures >= UNREACHABLE_FAILURES:
         return BrokerState(
             Condition.UNREACHABLE,
@@ -77,11 +85,13 @@ def decide(facts: PollFacts, now_ms: int) -> BrokerState:
             f"{stopped} Before that: {facts.error_sentence}" if overdue else facts.error_sentence,
             remedy or facts.error_remedy,
             overdue,
+            full,
         )
     if overdue:
-        return BrokerState(Condition.LATE, facts.last_tick_ms, stopped, remedy, True)
+        return BrokerState(Condition.LATE, facts.last_tick_ms, stopped, remedy, True, full)
     if facts.failures:
-        return BrokerState(Condition.LATE, facts.failing_since_ms, facts.error_sentence, facts.error_remedy)
+        full = facts.error_kind == "storage"
+        return BrokerState(Condition.LATE, facts.failing_since_ms, facts.error_sentence, facts.error_remedy, full, full)
     if waited_ms > LATE_CADENCES * facts.cadence_ms:
         return BrokerState(
             Condition.LATE, facts.last_tick_ms, f"{facts.name} has not answered a poll for {_seconds(waited_ms)}."
@@ -101,7 +111,7 @@ def facts_of(broker: Broker) -> PollFacts:
     try:
         poll = broker.poll_state
     except PollState.DoesNotExist:
-        return PollFacts(broker.name, broker.paused, cadence_ms, created_ms)
+        return PollFacts(broker.name, broker.paused, cadence_ms, created_ms, no_room=room().sentence)
     return PollFacts(
         name=broker.name,
         paused=broker.paused,
@@ -112,8 +122,10 @@ def facts_of(broker: Broker) -> PollFacts:
         failures=poll.failures,
         failing_since_ms=poll.failing_since_ms,
         claimed_until_ms=poll.claimed_until_ms,
+        error_kind=poll.error_kind,
         error_sentence=poll.error_sentence,
         error_remedy=poll.error_remedy,
+        no_room=room().sentence,
     )
 
 

@@ -7,6 +7,7 @@ import logging
 from celery import shared_task
 from django.conf import settings
 
+from brokers.collect import room
 from brokers.collect.claims import TICK_DEADLINE_S, Claim, Lane, claim, due, free_readings, release
 from brokers.collect.definitions import read_definitions
 from brokers.collect.poll import guarded, now_ms
@@ -17,14 +18,18 @@ logger = logging.getLogger(__name__)
 
 @shared_task(name="brokers.collect.tasks.dispatch", ignore_result=True)
 def dispatch() -> int:
-    """Claim the brokers that are due and send a poll for each; return how many."""
+    """Claim the brokers that are due and send a poll for each; return how many. None while the disk is full."""
+    short = room.room().sentence
+    if short:
+        logger.error("%s %s", short, room.REMEDY)
+        return 0
     moment = now_ms()
     sent = 0
     for broker_id in due(moment, Lane.TICK):
         sent += _claim_and_send(poll, broker_id, moment, Lane.TICK)
-    room = free_readings(moment)
-    if room:
-        for broker_id in due(moment, Lane.DEFINITIONS)[:room]:
+    readings = free_readings(moment)
+    if readings:
+        for broker_id in due(moment, Lane.DEFINITIONS)[:readings]:
             sent += _claim_and_send(definitions, broker_id, moment, Lane.DEFINITIONS)
     return sent
 

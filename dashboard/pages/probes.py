@@ -16,6 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from prometheus_client.exposition import choose_encoder
 
+from brokers.collect.room import room
 from brokers.collect.state import state_of
 from brokers.registry.models import Broker
 from dashboard.accounts.guards import RefusedError, require
@@ -101,7 +102,7 @@ def checked(now_ms: int) -> list[Check]:
             if missing
             else Check("migrations", True, True, "All migrations are applied.")
         )
-        return found if missing else [*found, _collecting(now_ms)]
+        return found if missing else [*found, _storing(), _collecting(now_ms)]
     except DatabaseError as error:
         logger.warning("Not ready: the database does not answer (%s).", error)
         return [Check("database", False, True, "The database does not answer; Warren's log says why.")]
@@ -113,6 +114,14 @@ def _is_migrated() -> bool:
         executor = MigrationExecutor(connection)
         _migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
     return _migrated
+
+
+def _storing() -> Check:
+    if room().short:
+        return Check(
+            "storage", False, False, "The database's disk is nearly full: polling is stopped until it has room."
+        )
+    return Check("storage", True, False, "There is room to store what polls bring.")
 
 
 def _collecting(now_ms: int) -> Check:

@@ -148,7 +148,9 @@ def _first_time(facts: BrokerFacts) -> list[Need]:
 
 
 def _silent(facts: BrokerFacts) -> list[Need]:
-    if facts.condition is Condition.UNREACHABLE:
+    if facts.no_room:
+        severity, sentence = Severity.CRITICAL, "is not polled, since Warren's disk is full"
+    elif facts.condition is Condition.UNREACHABLE:
         severity, sentence = Severity.CRITICAL, "does not answer"
     elif facts.condition is Condition.LATE:
         severity, sentence = Severity.UNKNOWN, "is late"
@@ -162,7 +164,7 @@ def _silent(facts: BrokerFacts) -> list[Need]:
             severity,
             facts.name,
             sentence,
-            short="No answer" if severity is Severity.CRITICAL else "Late",
+            short="Disk full" if facts.no_room else "No answer" if severity is Severity.CRITICAL else "Late",
             why=f"{age} {facts.reason()}".strip(),
             icon="stale",
             since_ms=facts.failing_since_ms or facts.at_ms,

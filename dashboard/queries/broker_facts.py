@@ -46,6 +46,8 @@ class BrokerFacts:
     at_ms: int | None = None
     failing_since_ms: int | None = None
     failures: int = 0
+    # There is no room to store what the broker would answer.
+    no_room: bool = False
     # Why there are no new figures, and what to do.
     reason_sentence: str = ""
     remedy: str = ""
@@ -136,6 +138,7 @@ def _facts(rights: Rights, broker: Broker, begun: Mapping[tuple[str, str], int],
         cadence_s=(max(poll.cadence_ms, broker.cadence_s * 1000) / 1000) if poll else broker.cadence_s,
         failing_since_ms=state.since_ms,
         failures=poll.failures if poll else 0,
+        no_room=state.no_room,
         reason_sentence=state.reason if whole else _STOPPED if state.collector_stopped else "",
         remedy=state.remedy if whole else "",
         begun=begun,

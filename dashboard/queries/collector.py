@@ -100,6 +100,9 @@ def whether_it_runs(states: Sequence[BrokerState], last_ms: int) -> tuple[Cell, 
     if not asked:
         return Cell(text="Paused", state="paused"), "Every broker is paused: nothing is asked of any of them."
     stopped = sum(state.collector_stopped for state in asked)
+    full = next((state for state in asked if state.no_room), None)
+    if full is not None:
+        return Cell(text="Disk full", state="critical"), f"{full.reason} {full.remedy}"
     if stopped == len(asked):
         return (
             Cell(text="Stopped", state="critical"),

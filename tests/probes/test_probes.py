@@ -64,6 +64,7 @@ def test_it_is_ready_without_a_broker_and_without_a_worker() -> None:
     assert {name: check["ok"] for name, check in checks(answer).items()} == {
         "database": True,
         "migrations": True,
+        "storage": True,
         "collector": True,
     }
 

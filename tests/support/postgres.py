@@ -85,11 +85,27 @@ class Postgres:
         """Return the end of the server's log."""
         return (self.folder / "log").read_text(errors="replace")[-3000:]
 
-    def create_database(self, prefix: str = "warren") -> str:
-        """Make an empty database and return its address as WARREN_DATABASE_URL takes it."""
-        name = f"{prefix}_{secrets.token_hex(4)}"
-        self._admin(f'CREATE DATABASE "{name}"')
+    def create_database(self, place: Path | None = None) -> str:
+        """Make an empty database and return its address as WARREN_DATABASE_URL takes it.
+
+        With `place`, an empty folder, its tables lie there, and the server's own files (its log of writes above all)
+        where they were.
+        """
+        name = f"warren_{secrets.token_hex(4)}"
+        where = ""
+        if place is not None:
+            if self._user is not None:
+                os.chown(place, self._user.pw_uid, self._user.pw_gid)
+            self._admin(f"CREATE TABLESPACE {name} LOCATION '{place}'")
+            where = f" TABLESPACE {name}"
+        self._admin(f'CREATE DATABASE "{name}"{where}')
         return self.url(name)
+
+    def drop_database(self, url: str) -> None:
+        """Drop a database and its tablespace, whoever is connected."""
+        name = url.rsplit("/", 1)[1]
+        self._admin(f'DROP DATABASE "{name}" WITH (FORCE)')
+        self._admin(f"DROP TABLESPACE IF EXISTS {name}")
 
     def url(self, database: str) -> str:
         """Return the address of a database."""
