@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import msgspec
@@ -27,6 +27,7 @@ from brokers.collect.names import names_in
 from brokers.collect.plan import Plan, definitions_soon_ms, plan
 from brokers.collect.room import unstored
 from brokers.collect.scrape import SLOW_DEADLINE_S, scrape
+from brokers.lag import at_tick
 from brokers.rabbitmq.errors import BrokerError
 from brokers.registry import slots
 from brokers.registry.credentials import SealedError
@@ -34,6 +35,7 @@ from brokers.registry.models import Broker
 from brokers.series import store
 from brokers.series.codec import CorruptSnapshotError, Frame
 from brokers.series.metrics import Kind
+from brokers.series.present import aligned
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +74,8 @@ class _Tick:
     refused: bytes | None = None
     unknown: dict[str, str] = field(default_factory=dict)
     fresh_names: bool = False
+    # Consumers came or went: what they may hold is told by the definitions.
+    consumers_changed: bool = False
 
     def measured(self, built: Built | None, answer_to_row_ms: int | None) -> TickMeasures:
         rows = {str(kind): len(table.slots) for kind, table in built.frame.tables.items()} if built else {}
@@ -100,6 +104,7 @@ def poll(broker_id: int, token: str) -> Outcome:
     broker = Broker.objects.select_related("poll_state").filter(id=broker_id).first()
     if broker is None:
         forget(broker_id)
+        at_tick.forget(broker_id)
         return Outcome.LOST
     if not holds(broker_id, token, began_ms):
         return Outcome.LOST
@@ -170,9 +175,11 @@ def _ask(tick: _Tick) -> Built:
     tick.calls += answers.measures
     tick.cpu_elsewhere_s += answers.cpu_s
     _give_slots(tick, labels, answers)
-    built = build(answers, labels, _base(state), chosen.reading, found.version)
+    base = _base(state)
+    built = build(answers, labels, base, chosen.reading, found.version)
     tick.unknown |= reasons.by_size(built.frame)
-    return built
+    tick.consumers_changed = _consumers_changed(base.last, built.frame)
+    return replace(built, frame=at_tick.add(broker.id, built.frame, labels.directory))
 
 
 def _give_slots(tick: _Tick, labels: LabelCache, answers: Scrape) -> None:
@@ -191,6 +198,15 @@ def _came_back(built: Built, broker_id: int) -> bool:
     """Tell whether a queue has figures that was found gone: its definition may be another now."""
     gone = cache_of(broker_id).gone(Kind.QUEUE)
     return bool(len(gone)) and bool(np.isin(gone, built.frame.table(Kind.QUEUE).slots).any())
+
+
+def _consumers_changed(last: Frame | None, now: Frame) -> bool:
+    """Tell whether a queue has another number of consumers than in the snapshot before."""
+    if last is None:
+        return False
+    table = now.table(Kind.QUEUE)
+    before, consumers = aligned(last.table(Kind.QUEUE), table.slots, "consumers"), table.column("consumers")
+    return bool((~np.isnan(before) & ~np.isnan(consumers) & (before != consumers)).any())
 
 
 def _count(labels: LabelCache, kind: Kind) -> int:
@@ -262,7 +278,7 @@ def _store(tick: _Tick, built: Built) -> Outcome:
     except _LostError:
         return Outcome.LOST
     _frames[broker.id] = (row.id, built.frame)
-    if tick.fresh_names or built.contested or _came_back(built, broker.id):
+    if tick.fresh_names or tick.consumers_changed or built.contested or _came_back(built, broker.id):
         soon_ms = definitions_soon_ms(measures.decode(state.definitions_measures).broker_s)
         hasten(broker.id, max(now_ms(), state.definitions_ms + soon_ms))
     return Outcome.STORED

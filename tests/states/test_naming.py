@@ -1,0 +1,80 @@
+"""Each situation is named within three polls, whatever the broker's beats are, and stays named while it lasts."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brokers.lag.state import ConsumerState
+from tests.states.playing import named_after, seen
+from tests.support.beats import Act, Beats
+
+IDLE, OK, BEHIND, STARVED, STALLED, STOPPED = ConsumerState
+WELL = Act(45, 10, 200, 1, 100)
+TROUBLES = {
+    "consumers are too slow": (BEHIND, Act(60, 20, 10, 1, 20)),
+    "a consumer takes everything and acknowledges nothing": (STALLED, Act(60, 10, 0, 1, 0, "never")),
+    "a consumer holds what it may and acknowledges nothing": (STALLED, Act(60, 10, 0, 1, 10, "never")),
+    "what is delivered comes back": (STALLED, Act(60, 2, 25, 1, 5, "nack", prefill=10)),
+    "nobody consumes": (STOPPED, Act(60, 10)),
+    "a prefetch of one": (STARVED, Act(60, 40, 24, 1, 1)),
+}
+ALWAYS = {
+    "steadily": Act(120, 10, 200, 1, 50),
+    "much": Act(120, 300, 3000, 3, 50),
+    "in bursts": Act(120, lambda s: 240 if s % 7 < 0.25 else 0, 40, 1, 50),
+    "with automatic acknowledgement": Act(120, 10, 200, 1, mode="auto"),
+    "fetched with basic.get": Act(120, 8, 12, 0, mode="get", prefill=20),
+}
+_phase = st.floats(0, 4.9)
+beats = st.builds(Beats, queue_s=_phase, publisher_s=_phase, consumer_s=_phase, polled_s=st.floats(0.1, 5))
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@settings(max_examples=12, deadline=None)
+@given(beats=beats)
+def test_it_names_a_situation_within_three_polls_and_its_end_too(trouble: str, beats: Beats) -> None:
+    state, act = TROUBLES[trouble]
+    _, during, after = seen([WELL, act, WELL], beats)
+    assert (named_after(during, state) or 99) <= 3, during
+    assert (named_after(after, OK) or 99) <= 3, after
+
+
+@pytest.mark.parametrize("how", ALWAYS)
+@settings(max_examples=12, deadline=None)
+@given(beats=beats)
+def test_it_is_ok_where_messages_are_consumed(how: str, beats: Beats) -> None:
+    [states] = seen([ALWAYS[how]], beats)
+    assert set(states[3:]) == {OK}, states
+
+
+@settings(max_examples=2, deadline=None)
+@given(beats=beats)
+def test_an_idle_queue_is_idle_all_night_with_a_message_now_and_then(beats: Beats) -> None:
+    """Eight hours; a message comes every 40 minutes, and a consumer takes it."""
+    [quiet] = seen([Act(8 * 3600, lambda s: 20.0 if s % 2400 < 0.25 else 0.0, 100, 2)], beats)
+    assert set(quiet) <= {IDLE, OK}
+    assert quiet.count(IDLE) > 0.97 * len(quiet)
+
+
+def test_nothing_is_claimed_of_figures_that_are_unknown() -> None:
+    [states] = seen([Act(60, 10)], without=("ready",))
+    assert all(map(math.isnan, states))
+    [uncounted] = seen([Act(60, 10, 200, 1)], without=("delivered", "acknowledged", "published", "redelivered"))
+    assert set(uncounted[2:]) == {OK}
+
+
+@pytest.mark.parametrize("kind", ["letters", "waits", "stream"])
+def test_a_queue_that_nobody_is_to_consume_is_not_stopped(kind: str) -> None:
+    [states] = seen([Act(60, 5, prefill=100)], **{kind: True})
+    assert not {STOPPED, BEHIND} & set(states)
+
+
+def test_counters_that_are_read_seldom_make_no_false_state() -> None:
+    before, _ = seen([Act(200, 10, 200, 1, 50), Act(40, 10)], every=6)
+    assert set(before[3:]) == {OK}
+    _, stopped = seen([WELL, Act(60, 10)], every=6)
+    assert named_after(stopped, STOPPED)
