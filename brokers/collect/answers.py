@@ -47,7 +47,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """One tick's answers. `at_ms` is when the last of them was there, Unix milliseconds of our clock.
+    """One tick's answers. `at_ms` is when the last that tells depth was there, Unix milliseconds of our clock.
 
     `exposed` has, by node, the families of each node whose Prometheus answered; `silent` names the nodes that are
     thought to run and whose Prometheus did not. What was not asked, or was not answered, is None.

@@ -25,6 +25,7 @@ class Job(Generic[T]):
     what: str
     node: str
     ask: Callable[[list[CallMeasure]], T]
+    tier: str = ""
     answer: T | None = None
     error: BrokerError | None = None
     fault: Exception | None = None
@@ -41,7 +42,8 @@ class Job(Generic[T]):
             self.answer = self.ask(taken)
         except BrokerError as error:
             self.error = error
-            taken.append(CallMeasure(self.what, self.node, time.perf_counter() - began, 0, 0, error.sentence))
+            took = time.perf_counter() - began
+            taken.append(CallMeasure(self.what, self.node, took, 0, 0, error.sentence, tier=self.tier))
         except Exception as error:  # noqa: BLE001 (raised again in the thread that waits)
             self.fault = error
         self.measures = taken

@@ -25,10 +25,11 @@ class Clients:
     # For long lists, which take the broker longer than a tick may.
     patient: Client
     prometheus: Client
+    patient_prometheus: Client
 
     def close(self) -> None:
         """Close every pooled connection."""
-        for client in (self.management, self.patient, self.prometheus):
+        for client in (self.management, self.patient, self.prometheus, self.patient_prometheus):
             client.close()
 
 
@@ -49,6 +50,7 @@ def clients_of(broker: Broker) -> Clients:
         management=Client(endpoint, TICK_LIMITS),
         patient=Client(endpoint, LIST_LIMITS),
         prometheus=Client(endpoint, TICK_LIMITS, signed_in=False),
+        patient_prometheus=Client(endpoint, LIST_LIMITS, signed_in=False),
     )
     with _lock:
         old, _held[broker.id] = _held.get(broker.id), made

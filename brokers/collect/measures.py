@@ -10,7 +10,10 @@ from brokers.collect.models import PollState
 
 
 class CallMeasure(msgspec.Struct, frozen=True):
-    """One call. `seconds` is the time until the broker's whole answer was read, `wire_bytes` what crossed the wire."""
+    """One call. `seconds` is the time until the broker's whole answer was read, `wire_bytes` what crossed the wire.
+
+    `own_s` is the part of `seconds` in which our own machine was busy, `tier` the part of the plan that it belongs to.
+    """
 
     what: str
     node: str = ""
@@ -18,6 +21,13 @@ class CallMeasure(msgspec.Struct, frozen=True):
     bytes: int = 0
     wire_bytes: int = 0
     error: str = ""
+    own_s: float = 0.0
+    tier: str = ""
+
+    @property
+    def broker_s(self) -> float:
+        """Seconds that the broker took."""
+        return max(0.0, self.seconds - self.own_s)
 
 
 class TickMeasures(msgspec.Struct, frozen=True):
@@ -36,7 +46,7 @@ class TickMeasures(msgspec.Struct, frozen=True):
     @property
     def broker_s(self) -> float:
         """Seconds that the broker's nodes spent answering, summed over the calls."""
-        return sum(call.seconds for call in self.calls)
+        return sum(call.broker_s for call in self.calls)
 
     @property
     def wire_bytes(self) -> int:

@@ -37,8 +37,6 @@ class PollState(models.Model):
     # The broker's `revision` that the capabilities were found under: an edit makes them due again.
     capabilities_revision = models.PositiveIntegerField(default=0)
     # Definitions are read in a lane of their own, so that a long list never delays a tick: its claim and its due time.
-    # When counters of each queue were last read where they are too dear for every tick.
-    rates_ms = models.BigIntegerField(default=0)
     definitions_ms = models.BigIntegerField(default=0)  # read to the end at
     definitions_due_ms = models.BigIntegerField(default=0)
     definitions_claim = models.CharField(max_length=32, blank=True, default="")
@@ -56,6 +54,8 @@ class PollState(models.Model):
     facts = models.BinaryField(default=b"")
     # Measures of the last poll, JSON of brokers.collect.measures.TickMeasures: calls, seconds, bytes, CPU.
     measures = models.BinaryField(default=b"")
+    # How often each tier of the plan is asked and what that costs: JSON of brokers.collect.budget.Pace.
+    pace = models.BinaryField(default=b"")
     # Sentences about figures that can't be had now, by measure: JSON {metric: sentence}.
     unknown = models.JSONField(default=dict)
 

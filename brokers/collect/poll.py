@@ -15,6 +15,7 @@ from django.db import DatabaseError, transaction
 from brokers.collect import counters, events, measures, reasons
 from brokers.collect.answers import Scrape
 from brokers.collect.basis import Base
+from brokers.collect.budget import Pace, Tier
 from brokers.collect.capabilities import Found, find, refused
 from brokers.collect.claims import TICK_SPAN_MS, extend, hasten, holds
 from brokers.collect.clients import clients_of
@@ -24,9 +25,11 @@ from brokers.collect.labels import LabelCache, cache_of, forget
 from brokers.collect.measures import CallMeasure, TickMeasures
 from brokers.collect.models import BrokerEvent, PollState
 from brokers.collect.names import names_in
+from brokers.collect.pace import after, budget_of, decode_pace, due_tiers, encode_pace
 from brokers.collect.plan import Plan, definitions_soon_ms, plan
+from brokers.collect.plan_words import cadences, explained
 from brokers.collect.room import unstored
-from brokers.collect.scrape import SLOW_DEADLINE_S, scrape
+from brokers.collect.scrape import SLOW_DEADLINE_S, patient, scrape
 from brokers.lag import at_tick
 from brokers.rabbitmq.errors import BrokerError
 from brokers.registry import slots
@@ -69,7 +72,8 @@ class _Tick:
     cpu_elsewhere_s: float = 0.0
     found: Found | None = None
     plan: Plan | None = None
-    asked_rates: bool = False
+    pace: Pace = field(default_factory=Pace)
+    due: frozenset[Tier] = frozenset()
     # Abilities with what this tick found to be refused; None where there was nothing new.
     refused: bytes | None = None
     unknown: dict[str, str] = field(default_factory=dict)
@@ -150,24 +154,25 @@ def _ask(tick: _Tick) -> Built:
         raise _LostError  # to find out took so long that the claim ended
     labels = cache_of(broker.id)
     labels.directory.refresh()
-    cadence_s = max(broker.cadence_s, state.cadence_ms / 1000)
-    tick.plan = chosen = plan(
-        found.abilities,
-        _count(labels, Kind.QUEUE),
-        _count(labels, Kind.EXCHANGE),
-        cadence_s,
-        measures.decode(state.definitions_measures).broker_s,
-    )
-    every_ms = max(chosen.queues_every_ms or 0, chosen.exchanges_every_ms or 0)
-    tick.asked_rates = tick.began_ms - state.rates_ms >= every_ms
-    if every_ms and tick.asked_rates:
-        # A long list may take longer than a tick: it is waited for, and the ticks meanwhile are left out.
+    definitions_s = measures.decode(state.definitions_measures).broker_s
+    asked_ms, budget = broker.cadence_s * 1000, budget_of(broker)
+    objects = _count(labels, Kind.QUEUE) + _count(labels, Kind.EXCHANGE)
+    chosen = plan(found.abilities, objects, asked_ms, decode_pace(state.pace), definitions_s, budget)
+    tick.due = due_tiers(chosen, decode_pace(state.pace), tick.began_ms)
+    if patient(chosen, tick.due):
+        # A long answer may take longer than a tick: it is waited for, and the ticks meanwhile are left out.
         span_ms = int(SLOW_DEADLINE_S * 1000) + 5000
         if not extend(broker.id, tick.token, now_ms(), span_ms):
             raise _LostError
-    answers = scrape(clients, chosen, with_lists=tick.asked_rates)
+    tick.plan = explained(chosen, found.abilities)
+    answers = scrape(clients, chosen, tick.due)
+    tick.pace = after(
+        chosen, decode_pace(state.pace), tick.due, answers.measures, tick.began_ms, budget, asked_ms, definitions_s
+    )
+    paced = plan(found.abilities, objects, asked_ms, tick.pace, definitions_s, budget)
+    tick.plan = explained(paced, found.abilities)
     tick.refused = refused(found.encoded, answers.untold)
-    tick.unknown = chosen.unknown | reasons.now(
+    tick.unknown = dict(tick.plan.unknown) | reasons.now(
         {path: error.sentence for path, error in answers.untold.items()},
         answers.silent,
         exposed=answers.exposed is not None,
@@ -251,7 +256,9 @@ def _store(tick: _Tick, built: Built) -> Outcome:
     happened = events.reachability(
         broker.name, state.failures, 0, "", tick.began_ms - (state.failing_since_ms or tick.began_ms)
     ) + events.changes(before, built.facts)
-    cadence_ms = max(state.cadence_ms, broker.cadence_s * 1000)
+    cadence_ms = tick.pace.of(Tier.DEPTH).every_ms
+    # Sums of counters stand on a snapshot in which everything was counted.
+    counted = built.frame.complete and Tier.COUNTERS in tick.due
     try:
         with transaction.atomic():
             _take_claim(
@@ -265,15 +272,15 @@ def _store(tick: _Tick, built: Built) -> Outcome:
                 error_remedy="",
                 facts=msgspec.json.encode(events.merge(before, built.facts)),
                 unknown=tick.unknown,
+                cadence_ms=cadence_ms,
+                pace=encode_pace(tick.pace),
                 **_capabilities(tick),
-                **({"rates_ms": tick.began_ms} if tick.asked_rates else {}),
             )
             row = store.append(broker.id, built.frame, cadence_ms)
-            based = (
-                {"base_snapshot": row.id, "base_parts": counters.encode(built.parts)} if built.frame.complete else {}
-            )
+            based = {"base_snapshot": row.id, "base_parts": counters.encode(built.parts)} if counted else {}
             measured = tick.measured(built, row.stored_ms - built.frame.at_ms)
             PollState.objects.filter(broker_id=broker.id).update(measures=measures.encode(measured), **based)
+            _write_cadences(broker, tick.plan)
             _write_events(broker.id, built.frame.at_ms, happened)
     except _LostError:
         return Outcome.LOST
@@ -282,6 +289,13 @@ def _store(tick: _Tick, built: Built) -> Outcome:
         soon_ms = definitions_soon_ms(measures.decode(state.definitions_measures).broker_s)
         hasten(broker.id, max(now_ms(), state.definitions_ms + soon_ms))
     return Outcome.STORED
+
+
+def _write_cadences(broker: Broker, chosen: Plan | None) -> None:
+    """Tell readers of series how long a figure that is not in every snapshot stands."""
+    told = cadences(chosen) if chosen else {}
+    if told != broker.read_every_ms:
+        Broker.objects.filter(id=broker.id).update(read_every_ms=told)
 
 
 def _fail(tick: _Tick, failure: Failure) -> Outcome:

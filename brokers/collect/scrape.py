@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from brokers.collect import figures
 from brokers.collect.answers import Samples, Scrape
+from brokers.collect.budget import Tier
 from brokers.collect.calls import Job, run_all, too_slow
 from brokers.collect.claims import TICK_DEADLINE_S
 from brokers.collect.clients import Clients
@@ -30,19 +31,29 @@ _RATE_COLUMNS = "name,vhost,message_stats.publish,message_stats.deliver_get,mess
 _NODES, _OVERVIEW, _QUEUES, _EXCHANGES, _VHOSTS = NODES, OVERVIEW, QUEUES, EXCHANGES, VHOSTS
 
 
-def scrape(clients: Clients, chosen: Plan, *, with_lists: bool) -> Scrape:
-    """Ask what the plan says; `with_lists` tells whether the lists that are too long for every tick are due.
+# What a node is asked in a job of its own, behind the rest: an answer that is long must not cost the tick its depth.
+_BEHIND = (Tier.CONSUMERS, Tier.DETAILS, Tier.CHANNELS)
+
+
+def scrape(clients: Clients, chosen: Plan, due: Collection[Tier] | None = None) -> Scrape:
+    """Ask what the plan says in the tiers that are due; None: in all.
 
     Raises BrokerError where nothing of use came: the sign-in was refused, or no source of depth answered.
     """
-    deadline_s = SLOW_DEADLINE_S if with_lists and _slow(chosen) else TICK_DEADLINE_S
-    asked = _management_jobs(clients, chosen, with_lists=with_lists)
-    nodes: dict[str, Job[Any]] = {
-        name: Job("Prometheus", name, _ask_node(clients, name, address, chosen.families))
+    now = frozenset(chosen.tiers if due is None else (*due, Tier.DEPTH))
+    deadline_s = SLOW_DEADLINE_S if patient(chosen, now) else TICK_DEADLINE_S
+    asked = _management_jobs(clients, chosen, now)
+    nodes = {
+        name: Job("Prometheus", name, _ask_node(clients, chosen, name, address, now))
         for name, address in chosen.prometheus.items()
     }
-    run_all([*asked.values(), *nodes.values()], deadline_s, lambda: _only_dead_left(asked, nodes))
-    jobs = [*asked.values(), *nodes.values()]
+    behind = {
+        name: Job("Prometheus", name, _ask_behind(clients, chosen, nodes[name], address, now))
+        for name, address in chosen.prometheus.items()
+        if _behind(chosen, now)
+    }
+    jobs: list[Job[Any]] = [*asked.values(), *nodes.values(), *behind.values()]
+    run_all(jobs, deadline_s, lambda: _only_dead_left(asked, nodes, behind))
     measures = tuple(measure for job in jobs for measure in job.measures)
     try:
         _refuse_useless(clients, chosen, asked, nodes, deadline_s)
@@ -52,10 +63,14 @@ def scrape(clients: Clients, chosen: Plan, *, with_lists: bool) -> Scrape:
     seen = figures.nodes_seen(_answer(asked, _NODES))
     running = {node.name for node in seen if node.running is not False} if seen is not None else set(nodes)
     answered = {name: job.answer for name, job in nodes.items() if job.answer is not None}
+    # The moment is that of depth: a long answer behind it may come seconds later.
+    told: list[Job[Any]] = list(nodes.values()) if chosen.prometheus else list(asked.values())
     return Scrape(
-        at_ms=max((job.ended_ms for job in jobs if job.answer is not None), default=time.time_ns() // 1_000_000),
+        at_ms=max((job.ended_ms for job in told if job.answer is not None), default=time.time_ns() // 1_000_000),
         nodes=seen,
-        exposed=answered if chosen.prometheus else None,
+        exposed={name: found | _more(behind.get(name)) for name, found in answered.items()}
+        if chosen.prometheus
+        else None,
         silent=tuple(sorted((running if chosen.prometheus else set()) - answered.keys())),
         queues=figures.of_queues(_answer(asked, _QUEUES), counted=chosen.reading.counted),
         exchanges=figures.of_exchanges(_answer(asked, _EXCHANGES), counted=chosen.reading.counted),
@@ -67,54 +82,63 @@ def scrape(clients: Clients, chosen: Plan, *, with_lists: bool) -> Scrape:
     )
 
 
-def _slow(chosen: Plan) -> bool:
-    return bool(chosen.queues_every_ms or chosen.exchanges_every_ms)
+def patient(chosen: Plan, due: Collection[Tier]) -> bool:
+    """Tell whether a tick in which these tiers are due may take longer than others: what is long is waited for."""
+    return any(tier in due and chosen.every_ms[tier] > chosen.every_ms[Tier.DEPTH] for tier in (*_BEHIND, Tier.LISTS))
 
 
-def _management_jobs(clients: Clients, chosen: Plan, *, with_lists: bool) -> dict[str, Job[Any]]:
+def _more(job: Job[dict[str, Samples]] | None) -> dict[str, Samples]:
+    return job.answer if job is not None and job.done.is_set() and job.answer is not None else {}
+
+
+def _management_jobs(clients: Clients, chosen: Plan, due: Collection[Tier]) -> dict[str, Job[Any]]:
     columns = _RATE_COLUMNS if chosen.prometheus else _COLUMNS
-    wanted: dict[str, tuple[bool, Callable[[Management], object]]] = {
-        _NODES: (chosen.nodes, Management.nodes),
+    wanted: dict[str, tuple[Tier | None, Callable[[Management], object]]] = {
+        _NODES: (Tier.DEPTH if chosen.nodes else None, Management.nodes),
         _OVERVIEW: (chosen.overview, Management.overview),
         _VHOSTS: (chosen.vhosts, Management.vhosts),
-        _QUEUES: (_due(chosen.queues_every_ms, with_lists=with_lists), lambda api: api.queues(columns=columns)),
-        _EXCHANGES: (_due(chosen.exchanges_every_ms, with_lists=with_lists), Management.exchanges),
+        _QUEUES: (chosen.queues, lambda api: api.queues(columns=columns)),
+        _EXCHANGES: (chosen.exchanges, Management.exchanges),
     }
     return {
-        what: Job(what, "", _ask_management(clients, _client(clients, chosen, what), call))
-        for what, (asked, call) in wanted.items()
-        if asked
+        what: Job(what, "", _ask_management(clients, _client(clients, chosen, tier), call, tier), tier=str(tier))
+        for what, (tier, call) in wanted.items()
+        if tier is not None and tier in due
     }
 
 
-def _client(clients: Clients, chosen: Plan, what: str) -> Client:
-    every_ms = {_QUEUES: chosen.queues_every_ms, _EXCHANGES: chosen.exchanges_every_ms}.get(what)
-    return clients.patient if every_ms else clients.management
-
-
-def _due(every_ms: int | None, *, with_lists: bool) -> bool:
-    return every_ms is not None and (every_ms == 0 or with_lists)
+def _client(clients: Clients, chosen: Plan, tier: Tier) -> Client:
+    slow = tier is Tier.LISTS and chosen.every_ms[tier] > chosen.every_ms[Tier.DEPTH]
+    return clients.patient if slow else clients.management
 
 
 def _ask_management(
-    clients: Clients, client: Client, call: Callable[[Management], object]
+    clients: Clients, client: Client, call: Callable[[Management], object], tier: Tier
 ) -> Callable[[list[CallMeasure]], object]:
     def ask(taken: list[CallMeasure]) -> object:
-        def measured(cost: Measure) -> None:
-            taken.append(CallMeasure(cost.what, "", cost.seconds, cost.bytes, cost.wire_bytes))
-
-        return call(Management(clients.endpoint, client=client, measured=measured))
+        return call(Management(clients.endpoint, client=client, measured=_adding(taken, "", tier)))
 
     return ask
 
 
-def _only_dead_left(asked: Mapping[str, Job[Any]], nodes: Mapping[str, Job[Any]]) -> bool:
+def _adding(taken: list[CallMeasure], node: str, tier: Tier) -> Callable[[Measure], None]:
+    def measured(cost: Measure) -> None:
+        taken.append(
+            CallMeasure(cost.what, node, cost.seconds, cost.bytes, cost.wire_bytes, own_s=cost.own_s, tier=str(tier))
+        )
+
+    return measured
+
+
+def _only_dead_left(
+    asked: Mapping[str, Job[Any]], nodes: Mapping[str, Job[Any]], behind: Mapping[str, Job[Any]]
+) -> bool:
     """Tell whether all that is not done yet are nodes that the management API says are down."""
     told = _answer(asked, _NODES)
     if told is None or not all(job.done.is_set() for job in asked.values()):
         return False
     down = {node.name for node in told if node.running is False}
-    return all(job.done.is_set() or name in down for name, job in nodes.items())
+    return all(job.done.is_set() or name in down for several in (nodes, behind) for name, job in several.items())
 
 
 def _refuse_useless(
@@ -154,20 +178,54 @@ def _answer(asked: Mapping[str, Job[Any]], what: str) -> Any:
     return job.answer if job is not None and job.done.is_set() else None
 
 
+def _behind(chosen: Plan, due: Collection[Tier]) -> list[Tier]:
+    """Return the tiers that are asked behind the others. Details have the consumers with them."""
+    found = [tier for tier in _BEHIND if tier in due and chosen.families.get(tier)]
+    return [tier for tier in found if tier is not Tier.CONSUMERS or Tier.DETAILS not in found]
+
+
 def _ask_node(
-    clients: Clients, node: str, address: str, families: Iterable[str]
+    clients: Clients, chosen: Plan, node: str, address: str, due: Collection[Tier]
 ) -> Callable[[list[CallMeasure]], dict[str, Samples]]:
     def ask(taken: list[CallMeasure]) -> dict[str, Samples]:
-        return _expose(clients, node, address, families, taken)
+        found = _endpoint(clients.prometheus, address, node, taken, Tier.DEPTH).detailed(
+            chosen.families[Tier.DEPTH], DETAILED_NAMES
+        )
+        if Tier.COUNTERS in due:
+            counting = _endpoint(clients.prometheus, address, node, taken, Tier.COUNTERS)
+            found |= counting.plain(PLAIN_NAMES)
+            families = chosen.families.get(Tier.COUNTERS, ())
+            found |= counting.detailed(families, DETAILED_NAMES) if families else {}
+        return found
 
     return ask
 
 
-def _expose(
-    clients: Clients, node: str, address: str, families: Iterable[str], taken: list[CallMeasure]
-) -> dict[str, Samples]:
-    def measured(cost: Measure) -> None:
-        taken.append(CallMeasure(cost.what, node, cost.seconds, cost.bytes, cost.wire_bytes))
+def _ask_behind(
+    clients: Clients, chosen: Plan, front: Job[dict[str, Samples]], address: str, due: Collection[Tier]
+) -> Callable[[list[CallMeasure]], dict[str, Samples]]:
+    """Ask a node's slower tiers once its tick is answered; one that brings nothing costs only itself."""
+    slow = patient(chosen, due)
 
-    endpoint = Prometheus(clients.prometheus, address, node=node, measured=measured)
-    return endpoint.plain(PLAIN_NAMES) | endpoint.detailed(families, DETAILED_NAMES)
+    def ask(taken: list[CallMeasure]) -> dict[str, Samples]:
+        found: dict[str, Samples] = {}
+        front.done.wait(TICK_DEADLINE_S)
+        for tier in _behind(chosen, due) if front.answer is not None else ():
+            client = clients.patient_prometheus if slow else clients.prometheus
+            began = time.perf_counter()
+            try:
+                found |= _endpoint(client, address, front.node, taken, tier).detailed(
+                    chosen.families[tier], DETAILED_NAMES
+                )
+            except BrokerError as error:
+                took = time.perf_counter() - began
+                taken.append(
+                    CallMeasure(f"/metrics/detailed ({tier})", front.node, took, error=error.sentence, tier=str(tier))
+                )
+        return found
+
+    return ask
+
+
+def _endpoint(client: Client, address: str, node: str, taken: list[CallMeasure], tier: Tier) -> Prometheus:
+    return Prometheus(client, address, node=node, measured=_adding(taken, node, tier))

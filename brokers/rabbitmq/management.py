@@ -193,7 +193,7 @@ class Management:
         answer = self.client.get(url, limits=limits)
         if self._measured is not None:
             path = url.removeprefix(self.endpoint.management_url)
-            self._measured(Measure(path, answer.seconds, answer.bytes, answer.wire_bytes))
+            self._measured(Measure(path, answer.seconds, answer.bytes, answer.wire_bytes, answer.own_s))
         return answer
 
     def _checked(

@@ -75,7 +75,7 @@ class Prometheus:
         answer = self._client.get(url, accept="text/plain", limits=self._limits)
         if self._measured is not None:
             what = url.removeprefix(self.url.removesuffix("/metrics"))
-            self._measured(Measure(what, answer.seconds, answer.bytes, answer.wire_bytes))
+            self._measured(Measure(what, answer.seconds, answer.bytes, answer.wire_bytes, answer.own_s))
         found = _read(answer, {*names, _IDENTITY}, self._client.endpoint)
         identity = _identity(answer, found.pop(_IDENTITY, None))
         if self.node and identity.node != self.node:

@@ -24,6 +24,16 @@ class Broker(models.Model):
     client_cert_pem = models.TextField(blank=True, default="")
     # Seconds between two polls, as asked for.
     cadence_s = models.PositiveSmallIntegerField(default=5)
+    # What answering Warren may take: percent of the broker's time, and kilobytes a second on the wire.
+    budget_percent = models.FloatField(default=2.0)
+    budget_kb_s = models.PositiveIntegerField(default=1000)
+    # Sign-in at the nodes' Prometheus endpoints (the password is in `sealed`), and the authority of their certificates;
+    # empty: none is sent, and that of the management API holds.
+    prometheus_username = models.CharField(max_length=255, blank=True, default="")
+    prometheus_ca_pem = models.TextField(blank=True, default="")
+    # How often figures that are not in every snapshot are read: milliseconds by `kind.metric`. Collecting writes it; it
+    # stands here since readers of series, which know nothing of collecting, hold a value for so long.
+    read_every_ms = models.JSONField(default=dict)
     paused = models.BooleanField(default=False)
     created_at = models.DateTimeField(auto_now_add=True)
     # Grows with every edit, so that processes notice that their pooled connections are of yesterday.

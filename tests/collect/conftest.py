@@ -39,14 +39,14 @@ def _fresh_process() -> Iterator[None]:
 
 @pytest.fixture
 def tick() -> Tick:
-    """Do one tick of a broker now, due or not.
+    """Do one tick of a broker now, due or not, in which all is asked that there is to ask, whatever it costs.
 
     On a machine that is busy with other tests an answer can come too late; the next tick then asks again, as it would
     in real life.
     """
 
     def once(broker: Broker) -> poll.Outcome:
-        PollState.objects.filter(broker_id=broker.id).update(next_due_ms=0)
+        PollState.objects.filter(broker_id=broker.id).update(next_due_ms=0, pace=b"")
         claimed = claims.claim(broker.id, poll.now_ms())
         assert claimed is not None
         return poll.guarded(broker.id, claimed.token)

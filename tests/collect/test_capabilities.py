@@ -48,7 +48,7 @@ def test_it_finds_out_which_node_answers_where(broker: TestBroker, watcher: tupl
     assert abilities.counters_exposed == (broker.release >= (4, 0))
     assert told.escapes_labels == (broker.release >= (3, 11))
     assert told.version.startswith(broker.version)
-    answers = scrape(clients_of(row), plan(abilities, 0, 0, 5), with_lists=True)
+    answers = scrape(clients_of(row), plan(abilities, 0, 5000))
     assert set(answers.exposed or {}) == set(abilities.prometheus)
     assert answers.silent == ()
 

@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokers.collect import reasons
-from brokers.collect.plan import Abilities, Source, definitions_every_ms, definitions_soon_ms, plan
+from brokers.collect.budget import PROBE_MS, Budget, Held, Pace, Tier
+from brokers.collect.plan import Abilities, Plan, Source, definitions_every_ms, definitions_soon_ms, repaced
+from brokers.collect.plan import plan as planned
+from brokers.collect.plan_words import cadences, explained
 from brokers.series.metrics import METRICS, Kind
 
 NODES = {"rabbit@a": "http://a:15692", "rabbit@b": "http://b:15692"}
@@ -16,53 +19,83 @@ OLD = Abilities("3.10.8", NODES)
 BARE = Abilities("4.0.5", {}, prometheus_missing="There is no Prometheus here.")
 
 
+def plan(abilities: Abilities, objects: int = 20, pace: Pace | None = None) -> Plan:
+    return explained(planned(abilities, objects, 5000, pace), abilities)
+
+
 def test_it_asks_prometheus_alone_where_that_counts_everything() -> None:
-    chosen = plan(NEW, 10_000, 200, 5)
+    chosen = plan(NEW)
     assert chosen.source is Source.PROMETHEUS
-    assert (chosen.queues_every_ms, chosen.exchanges_every_ms, chosen.vhosts, chosen.overview) == (None,) * 2 + (
-        False,
-    ) * 2
-    assert "queue_delivery_metrics" in chosen.families
+    assert (chosen.queues, chosen.exchanges, chosen.vhosts, chosen.overview) == (None,) * 4
+    assert chosen.families[Tier.DEPTH] == ("queue_coarse_metrics",)
+    assert "queue_delivery_metrics" in chosen.families[Tier.COUNTERS]
+    assert chosen.plain is Tier.COUNTERS
     assert chosen.nodes
     assert chosen.unknown == {}
+    assert Tier.LISTS not in chosen.tiers
     assert any("2 nodes" in sentence for sentence in chosen.sentences)
 
 
 def test_it_asks_the_management_api_for_counters_up_to_3_13() -> None:
-    chosen = plan(OLD, 10, 10, 5)
+    chosen = plan(OLD)
     assert chosen.source is Source.MIXED
-    assert (chosen.queues_every_ms, chosen.vhosts) == (0, True)
-    assert "queue_delivery_metrics" not in chosen.families
+    assert (chosen.queues, chosen.exchanges, chosen.vhosts) == (Tier.LISTS, Tier.LISTS, Tier.COUNTERS)
+    assert Tier.COUNTERS not in chosen.families
     assert "3.10.8" in chosen.unknown["exchange.confirmed"]
+    assert "queue.published" not in chosen.unknown
 
 
-def test_it_asks_for_long_lists_seldom_and_says_so() -> None:
-    chosen = plan(OLD, 10_000, 10, 5)
-    assert chosen.queues_every_ms == 30_000
-    assert "every 30 s" in chosen.unknown["queue.published"]
+def test_it_names_what_is_read_seldom_and_tells_readers_how_long_it_stands() -> None:
+    pace = Pace({Tier.DEPTH: Held(5000), Tier.LISTS: Held(60_000), Tier.DETAILS: Held(10_000)})
+    chosen = plan(OLD, pace=pace)
+    assert "3.10.8" in chosen.unknown["queue.published"]
+    assert "every 60 s" in chosen.unknown["queue.published"]
+    assert "every 10 s" in chosen.unknown["queue.memory"]
+    told = cadences(chosen)
+    assert (told["queue.published"], told["exchange.published"], told["queue.capacity"]) == (60_000, 60_000, 10_000)
+    assert "queue.ready" not in told
+    assert "broker.published" not in told
+
+
+def test_it_says_of_what_the_budget_does_not_bear_that_it_is_left_out() -> None:
+    pace = Pace({Tier.DEPTH: Held(5000), Tier.DETAILS: Held(PROBE_MS, left_out=True)})
+    chosen = plan(NEW, pace=pace)
+    assert "more than this broker's budget bears" in chosen.unknown["queue.memory"]
+    assert not any(name in cadences(chosen) for name in ("queue.memory", "queue.capacity"))
+
+
+def test_it_changes_periods_by_what_the_tiers_cost_and_forgets_those_it_has_no_more() -> None:
+    pace = Pace({Tier.DEPTH: Held(5000, recent=((0.002, 10),)), Tier.LISTS: Held(5000, recent=((2.0, 10),))})
+    chosen = plan(OLD, pace=pace)
+    slower = repaced(chosen, pace, Budget(), 5000)
+    assert slower.of(Tier.DEPTH).every_ms == 5000
+    assert 90_000 < slower.of(Tier.LISTS).every_ms < 200_000
+    assert str(Tier.LISTS) not in repaced(plan(NEW), slower, Budget(), 5000).tiers
 
 
 def test_it_asks_the_management_api_for_all_where_there_is_no_prometheus() -> None:
-    chosen = plan(BARE, 10, 10, 5)
+    chosen = plan(BARE)
     assert chosen.source is Source.MANAGEMENT
     assert chosen.overview
-    assert chosen.queues_every_ms == 0
+    assert chosen.queues is Tier.DEPTH
+    assert set(chosen.tiers) == {Tier.DEPTH, Tier.COUNTERS, Tier.LISTS}
     assert "There is no Prometheus here." in chosen.unknown["broker.dead_lettered"]
+    assert "There is no Prometheus here." in chosen.unknown["queue.stream_lag"]
     assert "There is no Prometheus here." in chosen.sentences
 
 
 def test_it_does_not_ask_for_what_was_refused_and_says_what_that_costs() -> None:
     refused = dict.fromkeys(("/api/queues", "/api/nodes", "/api/vhosts", "/api/exchanges", "/api/overview"), "No.")
-    chosen = plan(Abilities("4.0.5", {}, refused=refused), 10, 10, 5)
-    assert (chosen.queues_every_ms, chosen.exchanges_every_ms) == (None, None)
-    assert (chosen.nodes, chosen.vhosts, chosen.overview) == (False, False, False)
+    chosen = plan(Abilities("4.0.5", {}, refused=refused))
+    assert (chosen.queues, chosen.exchanges, chosen.vhosts, chosen.overview) == (None,) * 4
+    assert not chosen.nodes
     for name in ("queue.ready", "queue.published", "vhost.ready", "vhost.published", "node.memory_used"):
         assert chosen.unknown[name] == "No."
     assert chosen.unknown["broker.published"] == "No."
 
 
 def test_it_tells_why_a_server_of_another_make_has_no_counts() -> None:
-    chosen = plan(Abilities("2.4", {}, counts=False, counts_missing="It does not tell."), 10, 10, 5)
+    chosen = plan(Abilities("2.4", {}, counts=False, counts_missing="It does not tell."))
     assert chosen.unknown["queue.redelivered"] == "It does not tell."
     assert not chosen.reading.counted
 
@@ -70,30 +103,30 @@ def test_it_tells_why_a_server_of_another_make_has_no_counts() -> None:
 def test_it_reads_definitions_seldom_where_that_keeps_the_broker_busy() -> None:
     assert definitions_every_ms(100) == 60_000
     assert definitions_every_ms(10_000) == 120_000
-    assert definitions_every_ms(100, broker_s=4) == 200_000
+    assert definitions_every_ms(100, broker_s=0.5) == 125_000
+    assert definitions_every_ms(100, broker_s=0.5, share=0.01) == 250_000
     assert definitions_every_ms(10**6, broker_s=100) == 600_000
     assert definitions_soon_ms(0.1) == 15_000
-    assert definitions_soon_ms(10) == 100_000
+    assert definitions_soon_ms(10) == 500_000
 
 
 @given(
     st.booleans(),
     st.booleans(),
     st.sets(st.sampled_from([reasons.NODES, reasons.QUEUES, reasons.VHOSTS, reasons.EXCHANGES, reasons.OVERVIEW])),
-    st.integers(0, 100_000),
+    st.dictionaries(st.sampled_from(list(Tier)), st.builds(Held, st.integers(5000, PROBE_MS), left_out=st.booleans())),
 )
 def test_it_gives_reasons_only_for_figures_that_there_are(
-    exposed: bool, counted: bool, refused: set[str], queues: int
+    exposed: bool, counted: bool, refused: set[str], held: dict[str, Held]
 ) -> None:
     chosen = plan(
         Abilities("4.0.5", NODES if exposed else {}, counts=counted, refused=dict.fromkeys(refused, "No.")),
-        queues,
-        5,
-        5,
+        pace=Pace(held),
     )
     there = {f"{kind}.{metric.name}" for kind, metrics in METRICS.items() for metric in metrics}
     assert set(chosen.unknown) <= there
     assert all(chosen.unknown.values())
+    assert set(cadences(chosen)) <= there
     lost = reasons.now(dict.fromkeys(refused, "No."), ["rabbit@a"], exposed=exposed)
     assert set(lost) <= there
 

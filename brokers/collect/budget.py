@@ -1,0 +1,272 @@
+"""How often each part of a plan may be asked, from what its answers cost: the budget. Pure.
+
+A broker has a *budget*: the share of its time that answering Warren may take, and bytes a second on the wire. Each
+tier of the plan has a cost (`Cost`), smoothed over its last answers, a weight and a period that is wanted; `allot`
+divides the share and gives each tier the period that its part of the budget bears:
+
+- A tier that is satisfied with less than its part takes what it needs; the rest is divided among the others by weight.
+- Where a reading of depth takes longer than `LIGHT_S` the share falls with the square of that time, to `HEAVY` of it at
+  most: one long answer holds up a scheduler of the broker, and its memory, longer than many short ones.
+- Periods grow at once and shrink only when a quarter less would do, so that noise does not move them. Depth at most
+  doubles its period at a time: one slow answer must not silence a broker for minutes.
+- An optional tier whose period would pass its slowest is *left out*: it is asked once in `PROBE_MS`, to see whether it
+  became cheaper, and its figures are unknown. Depth never is; where even `SLOWEST_MS` passes the budget, that is said.
+
+What counts as the broker's time is the time until the whole answer was there, without that in which our own machine was
+what it waited for (our CPU, and our waiting for a CPU; brokers.rabbitmq.http measures both): from 4.1 on the head of
+an answer is sent before it is computed, so that time to first byte says nothing [measured on 4.3]. Transfer over a slow
+line is counted in: erring that way asks less.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import msgspec
+
+# Defaults of a broker's budget, and what may be set. 1 MB/s is 8 Mbit/s: less than a percent of a data centre's line.
+SHARE = 0.02
+BYTES_PER_S = 1_000_000
+SHARES = (0.0005, 0.5)
+BYTES = (10_000, 100_000_000)
+
+# A reading of depth up to this long may have the whole share, longer ones less, down to this part of it.
+LIGHT_S = 0.020
+HEAVY = 0.175
+# Nothing is asked less often than this, save what is left out.
+SLOWEST_MS = 300_000
+SLOWEST_OPTIONAL_MS = 600_000
+PROBE_MS = 3_600_000
+# Periods shrink only where they can by this factor.
+RELAX = 1.25
+# Answers that a cost is smoothed over: the median of so many.
+REMEMBERED = 5
+# Readings of definitions count against the share, up to this part of it.
+DEFINITIONS_MOST = 0.4
+
+
+class Tier(StrEnum):
+    """Parts of a plan that have a cadence of their own."""
+
+    DEPTH = "depth"  # messages in each queue: the tick
+    COUNTERS = "counters"  # what was counted: of the broker, its nodes and, since 4.0, of each queue and exchange
+    CONSUMERS = "consumers"  # consumers of each queue
+    DETAILS = "details"  # capacity, bytes, memory, age of the head of each queue
+    CHANNELS = "channels"  # unconfirmed and prefetch of each channel; consumers of streams
+    LISTS = "lists"  # counters of each queue and exchange from the management API's long lists
+
+
+# What part of the budget each gets where all want more than there is.
+WEIGHTS: Mapping[Tier, float] = {
+    Tier.DEPTH: 38,
+    Tier.COUNTERS: 34,
+    Tier.CONSUMERS: 10,
+    Tier.DETAILS: 12,
+    Tier.CHANNELS: 6,
+    Tier.LISTS: 30,
+}
+# A tier that costs nearly nothing rides in every tick; these have figures that move slowly, and want no more than this.
+WANTED_MS: Mapping[Tier, int] = {Tier.DETAILS: 10_000, Tier.CHANNELS: 10_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """`share` of the broker's time (0 to 1) and bytes a second on the wire."""
+
+    share: float = SHARE
+    bytes_per_s: int = BYTES_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one reading of a tier costs: seconds of the node that it keeps busy longest, bytes of all on the wire."""
+
+    seconds: float
+    bytes: int = 0
+
+
+class Held(msgspec.Struct, frozen=True):
+    """What is remembered of a tier. `recent`: seconds and bytes of the last answers, the newest last; times in ms.
+
+    `failed` is the sentence of the last answer where it brought nothing.
+    """
+
+    every_ms: int = 0
+    asked_ms: int = 0
+    recent: tuple[tuple[float, int], ...] = ()
+    failed: str = ""
+    left_out: bool = False
+
+    @property
+    def cost(self) -> Cost | None:
+        """The smoothed cost; None where there was no answer yet."""
+        return smoothed(self.recent)
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How often each tier is asked, by its name, and by what cost: kept in PollState as JSON."""
+
+    tiers: dict[str, Held] = {}
+    # A sentence where even the slowest cadence passes the budget.
+    over: str = ""
+
+    def of(self, tier: Tier) -> Held:
+        """Return what is remembered of a tier."""
+        return self.tiers.get(tier, Held())
+
+
+@dataclass(frozen=True, slots=True)
+class Allotment:
+    """`every_ms` by tier; `left_out` the tiers that the budget does not bear; `share` what was divided (0 to 1).
+
+    `over` is a sentence where even the slowest cadence of depth passes the budget, else empty.
+    """
+
+    every_ms: Mapping[Tier, int]
+    left_out: frozenset[Tier] = frozenset()
+    share: float = SHARE
+    over: str = ""
+    # Tiers whose period the bytes decide, not the time.
+    by_bytes: frozenset[Tier] = field(default_factory=frozenset)
+
+
+def smoothed(recent: Iterable[tuple[float, int]]) -> Cost | None:
+    """Return the median of the last answers, of an even number the lower one: one slow answer changes nothing."""
+    found = list(recent)[-REMEMBERED:]
+    if not found:
+        return None
+    middle = (len(found) - 1) // 2
+    return Cost(sorted(seconds for seconds, _ in found)[middle], sorted(size for _, size in found)[middle])
+
+
+def remember(held: Held, seconds: float, size: int, at_ms: int, failed: str = "") -> Held:
+    """Return what is remembered after one more answer. One that brought nothing cost its time all the same."""
+    recent = (*held.recent, (round(seconds, 6), size))[-REMEMBERED:]
+    return msgspec.structs.replace(held, recent=recent, asked_ms=at_ms, failed=failed)
+
+
+def share_in_force(budget: Budget, depth: Cost | None) -> float:
+    """Return the share of its time that a broker may be asked for, from how long a reading of depth takes."""
+    if depth is None or depth.seconds <= LIGHT_S:
+        return budget.share
+    return budget.share * max(HEAVY, (LIGHT_S / depth.seconds) ** 2)
+
+
+def allot(
+    costs: Mapping[Tier, Cost],
+    budget: Budget,
+    cadence_ms: int,
+    before: Mapping[Tier, int] | None = None,
+    *,
+    reserved: float = 0.0,
+) -> Allotment:
+    """Divide the budget. `costs` has every tier whose cost is known, `cadence_ms` is the cadence that is asked for.
+
+    `before` are the periods in force, `reserved` the share that definitions take. Periods of tiers other than depth are
+    whole multiples of depth's.
+    """
+    share = share_in_force(budget, costs.get(Tier.DEPTH))
+    left = share - min(reserved, share * DEFINITIONS_MOST)
+    held = before or {}
+    out: set[Tier] = set()
+    while True:
+        asked = {tier: cost for tier, cost in costs.items() if tier not in out}
+        needed, by_bytes = _needed(asked, left, budget.bytes_per_s, cadence_ms)
+        # Those that the budget does not bear go one by one: the share of one may be what another needs.
+        worst = max(
+            (tier for tier in asked if tier is not Tier.DEPTH and needed[tier] > _slowest(tier, held.get(tier, 0))),
+            key=lambda tier: needed[tier] / _slowest(tier, 0),
+            default=None,
+        )
+        if worst is None:
+            break
+        out.add(worst)
+    depth_ms = _depth(needed.get(Tier.DEPTH, cadence_ms), held.get(Tier.DEPTH, 0), cadence_ms)
+    every = {Tier.DEPTH: depth_ms} if Tier.DEPTH in costs else {}
+    for tier in asked:
+        if tier is not Tier.DEPTH:
+            every[tier] = _whole(_steady(needed[tier], held.get(tier, 0)), depth_ms)
+    every |= dict.fromkeys(out, PROBE_MS)
+    return Allotment(every, frozenset(out), share, _over(needed.get(Tier.DEPTH, 0.0), share), by_bytes)
+
+
+def spent(costs: Mapping[Tier, Cost], every_ms: Mapping[Tier, int]) -> Cost:
+    """Return what periods cost a second: the share of time, and bytes a second."""
+    return Cost(
+        sum(cost.seconds * 1000 / every_ms[tier] for tier, cost in costs.items() if every_ms.get(tier)),
+        int(sum(cost.bytes * 1000 / every_ms[tier] for tier, cost in costs.items() if every_ms.get(tier))),
+    )
+
+
+def due(held: Held, at_ms: int, depth_ms: int) -> bool:
+    """Tell whether a tier is due in a tick. Ticks are late by a bit: half a cadence is not waited for."""
+    if held.every_ms <= depth_ms or not held.asked_ms or held.asked_ms > at_ms:
+        return True  # in every tick; or never yet, or our clock was set back
+    return at_ms - held.asked_ms >= held.every_ms - depth_ms // 2
+
+
+def _needed(
+    costs: Mapping[Tier, Cost], share: float, bytes_per_s: int, cadence_ms: int
+) -> tuple[dict[Tier, float], frozenset[Tier]]:
+    """Return the period that each tier can have, milliseconds, and those whose bytes decide it."""
+    wanted = {tier: float(max(cadence_ms, WANTED_MS.get(tier, 0))) for tier in costs}
+    by_time = _divided({tier: cost.seconds * 1000 for tier, cost in costs.items()}, wanted, share)
+    by_size = _divided({tier: cost.bytes * 1000.0 for tier, cost in costs.items()}, wanted, float(bytes_per_s))
+    return (
+        {tier: max(by_time[tier], by_size[tier]) for tier in costs},
+        frozenset(tier for tier in costs if by_size[tier] > max(by_time[tier], wanted[tier])),
+    )
+
+
+def _divided(costs: Mapping[Tier, float], wanted: Mapping[Tier, float], total: float) -> dict[Tier, float]:
+    """Fill the tiers like vessels: who needs less than its part takes what it needs, the others share the rest."""
+    periods: dict[Tier, float] = {}
+    open_tiers = set(costs)
+    left = total
+    while open_tiers:
+        weights = sum(WEIGHTS[tier] for tier in open_tiers)
+        part = {tier: left * WEIGHTS[tier] / weights for tier in open_tiers}
+        content = {tier for tier in open_tiers if costs[tier] <= part[tier] * wanted[tier]}
+        if not content:
+            return periods | {tier: costs[tier] / part[tier] if part[tier] > 0 else math.inf for tier in open_tiers}
+        for tier in content:
+            periods[tier] = wanted[tier]
+        left -= sum(costs[tier] / wanted[tier] for tier in content)
+        open_tiers -= content
+    return periods
+
+
+def _slowest(tier: Tier, before_ms: int) -> float:
+    most = SLOWEST_MS if tier is Tier.COUNTERS else SLOWEST_OPTIONAL_MS
+    # What is left out comes back only where there is room to spare.
+    return most / RELAX if before_ms >= PROBE_MS else float(most)
+
+
+def _steady(needed_ms: float, before_ms: int) -> float:
+    if before_ms and before_ms < PROBE_MS and needed_ms <= before_ms < needed_ms * RELAX:
+        return before_ms
+    return needed_ms
+
+
+def _depth(needed_ms: float, before_ms: int, cadence_ms: int) -> int:
+    most = max(cadence_ms, SLOWEST_MS)
+    limit = min(most, 2 * max(before_ms, cadence_ms))
+    steady = _steady(min(needed_ms, limit), before_ms)
+    return max(cadence_ms, min(most, math.ceil(steady / 100) * 100))
+
+
+def _whole(period_ms: float, depth_ms: int) -> int:
+    # A millionth is no further tick: a period that is a whole number of ticks stays one.
+    return max(1, math.ceil(period_ms / depth_ms - 1e-6)) * depth_ms
+
+
+def _over(depth_ms: float, share: float) -> str:
+    if depth_ms <= SLOWEST_MS:
+        return ""
+    return (
+        f"Even at one reading in {SLOWEST_MS // 60_000} min answering takes the broker more than the "
+        f"{share * 100:.2g} % of its time that it may."
+    )
