@@ -6,27 +6,24 @@ import datetime as dt
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from ninja import Schema
 from pydantic import ConfigDict, Field
 
 from brokers.collect.state import Condition
+from brokers.lag.measures import measure
+from brokers.lag.present import value
 from brokers.registry.models import Broker
-from brokers.series.metrics import METRICS, RATES, Kind, Shape
+from brokers.series.metrics import METRICS, Kind, Shape
 from dashboard.acting.brokers import stored_secrets
 from dashboard.acting.connection import StepShown
-from dashboard.api.shapes import Figures, Moment, Text, Unknown, figure, figures, moment, reasons
+from dashboard.api.shapes import Figures, Moment, Shown, Text, Unknown, figures, moment, reasons
+from dashboard.queries import measured
 from dashboard.queries.broker_analysis import NodeFacts, VhostFacts
 from dashboard.queries.broker_cells import why_unknown
 from dashboard.queries.broker_facts import BrokerFacts
 
 _LIMITED = "This belongs to the broker as a whole; you see some of its vhosts."
-
-
-def shown_names(kind: Kind) -> tuple[str, ...]:
-    """Return the names of a kind's gauges, states and rates; a cumulative counter says nothing at one moment."""
-    stored = {metric.name for metric in METRICS[kind]}
-    gauges = [metric.name for metric in METRICS[kind] if metric.shape is not Shape.COUNTER]
-    return (*gauges, *(rate for rate, counter in RATES.items() if counter in stored))
 
 
 class Collecting(Schema):
@@ -189,37 +186,56 @@ def steps(found: Sequence[StepShown]) -> Tested:
     )
 
 
-def _figures(facts: BrokerFacts) -> tuple[dict[str, float | None], dict[str, str]]:
-    found = figures(facts.totals if facts.fresh else {}, shown_names(Kind.BROKER))
+def _figures(facts: BrokerFacts) -> tuple[Shown, dict[str, str]]:
+    names = measured.shown(Kind.BROKER)
+    found = figures(_broker_values(facts, names), names)
     kind = Kind.BROKER if facts.whole else Kind.VHOST
-    unknown = reasons(found, kind, facts.unknown, why_unknown(facts), RATES)
+    unknown = reasons(found, kind, facts.unknown, why_unknown(facts))
     if not facts.whole:
-        of_vhosts = {*shown_names(Kind.VHOST), "vhosts"}
+        of_vhosts = {*measured.names(Kind.VHOST), "vhosts"}
         unknown = {name: said if name in of_vhosts else _LIMITED for name, said in unknown.items()}
     return found, unknown
 
 
+def _broker_values(facts: BrokerFacts, names: Sequence[str]) -> dict[str, float]:
+    """Return the measures of a broker: of who sees some vhosts, those that their sums suffice for."""
+    if not facts.fresh:
+        return {}
+    found = dict(facts.totals)
+    for name in names:
+        one = measure(Kind.BROKER, name)
+        if one is None or one.compute is None or name in found:
+            continue
+        if facts.whole and facts.shown is not None:
+            found[name] = value(facts.shown, Kind.BROKER, 0, name)
+        elif not one.span_s:
+            parts = {need: np.array([facts.totals.get(need, math.nan)]) for need in one.needs}
+            found[name] = float(one.compute(parts)[0])
+    return found
+
+
 def _node(facts: BrokerFacts, node: NodeFacts) -> Node:
     names = [metric.name for metric in METRICS[Kind.NODE] if metric.shape is Shape.GAUGE]
-    found = {name: figure(getattr(node, name) if facts.fresh else math.nan) for name in names}
+    found = figures({name: getattr(node, name) for name in names} if facts.fresh else {}, names)
     return Node(
         name=node.name,
         version=node.rabbitmq_version,
         erlang_version=node.erlang_version,
         partitions=list(node.partitions),
         figures=found,
-        unknown=reasons(found, Kind.NODE, facts.unknown, why_unknown(facts), RATES),
+        unknown=reasons(found, Kind.NODE, facts.unknown, why_unknown(facts)),
     )
 
 
 def _vhost(facts: BrokerFacts, vhost: VhostFacts) -> Vhost:
-    names = ("queues", "ready", "unacked", "publish_rate", "deliver_rate", "ack_rate")
-    found = {name: figure(getattr(vhost, name) if facts.fresh else math.nan) for name in names}
+    names = measured.shown(Kind.VHOST)
+    shown = facts.shown if facts.fresh else None
+    found = figures({name: value(shown, Kind.VHOST, vhost.slot, name) for name in names} if shown else {}, names)
     return Vhost(
         name=vhost.name,
         readable=vhost.readable,
         figures=found,
-        unknown=reasons(found, Kind.VHOST, facts.unknown, why_unknown(facts), RATES),
+        unknown=reasons(found, Kind.VHOST, facts.unknown, why_unknown(facts)),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from enum import StrEnum
 from typing import Any
@@ -20,7 +19,7 @@ from dashboard.api.auth import rights
 from dashboard.api.problems import ProblemError
 from dashboard.api.series_asked import measures_wrong, span_of
 from dashboard.api.series_objects import subject_of
-from dashboard.api.shapes import Moment, Number, Text, figure, moment, refuse_unknown
+from dashboard.api.shapes import Moment, Number, Text, figure_or_never, moment, refuse_unknown
 from dashboard.queries import measured
 
 router = Router(tags=["series"])
@@ -141,7 +140,7 @@ def get_top(request: HttpRequest, broker_id: int, query: Query[TopQuery]) -> dic
             {
                 "vhost": named[one.slot].vhost if inside else None,
                 "name": named[one.slot].name,
-                "value": "never" if one.value == math.inf else figure(one.value),
+                "value": figure_or_never(one.value),
                 "gone": named[one.slot].gone_ms is not None,
             }
             for one in ranked

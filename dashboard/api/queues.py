@@ -11,8 +11,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from ninja import Query, Router, Schema
 from pydantic import Field
 
+from brokers.lag.measures import Form, measure, measures_of
+from brokers.lag.present import column
 from brokers.registry.slots import KnownObject
-from brokers.series.metrics import RATES, Kind, readable_names
+from brokers.series.metrics import Kind
 from dashboard.accounts.rights import Rights
 from dashboard.api.auth import rights
 from dashboard.api.problems import ProblemError
@@ -37,10 +39,14 @@ from dashboard.queries.queues import rows_of
 from dashboard.queries.queues_params import Params
 from dashboard.queries.queues_select import select
 from dashboard.queries.queues_states import State, ranks, state_at
-from dashboard.queries.queues_table import Rows, detail_of
+from dashboard.queries.queues_table import Part, Rows, detail_of
 
 router = Router(tags=["queues"])
-FIGURES = ("ready", "unacked", "total", "consumers", "publish_rate", "deliver_rate", "ack_rate", "redeliver_rate")
+FIGURES = (
+    *("ready", "unacked", "total", "consumers", "publish_rate", "deliver_rate", "ack_rate", "redeliver_rate"),
+    *("time_lag", "lag_source", "growth", "drain_time", "consumer_state", "redeliver_ratio", "prefetch_used"),
+)
+_EVERY_FIGURE = tuple(dict.fromkeys((*FIGURES, *(one.name for one in measures_of(Kind.QUEUE)))))
 # What ends a sentence about an expression on a page, where the list is then shown unfiltered.
 _ON_A_PAGE = " The list is not filtered by name."
 _NAMES_LONGEST = 500
@@ -106,7 +112,7 @@ class QueueItem(Schema):
 
 
 class QueueFull(QueueItem):
-    """A queue with its definition and its counters."""
+    """A queue with its definition, all its measures and its counters."""
 
     operator_policy: str | None
     arguments: dict[str, Any]
@@ -166,7 +172,7 @@ def get_queue(request: HttpRequest, broker_id: int, vhost: str, name: str) -> Qu
         raise Http404(f"{facts.name} has no such queue now, or none that you may see.")
     known = _known(rows, row)
     detail = detail_of(known.detail)
-    told = _item(facts, rows, row, state_at(int(ranks(rows)[row])), (*FIGURES, *_counters()))
+    told = _item(facts, rows, row, state_at(int(ranks(rows)[row])), _EVERY_FIGURE)
     return QueueFull(
         **told,
         operator_policy=detail.operator_policy,
@@ -218,17 +224,12 @@ def _known(rows: Rows, row: int) -> KnownObject:
     return part.table.objects[int(rows.local[row])]
 
 
-def _counters() -> tuple[str, ...]:
-    return tuple(counter for counter in readable_names(Kind.QUEUE) if counter in RATES.values())
-
-
 def _item(facts: BrokerFacts, rows: Rows, row: int, state: State, names: tuple[str, ...] = FIGURES) -> dict[str, Any]:
     part = rows.parts[int(rows.part[row])]
     known = _known(rows, row)
     detail = detail_of(known.detail)
-    values = {name: float(rows.figure(name)[row]) for name in names if name == "total" or name in part.table.columns}
+    values = {name: _value(part, int(rows.local[row]), name) for name in names}
     found = figures(values, names)
-    why = _why_total(values, found, part.unknown)
     return {
         "broker_id": facts.id,
         "vhost": known.vhost,
@@ -243,15 +244,15 @@ def _item(facts: BrokerFacts, rows: Rows, row: int, state: State, names: tuple[s
         "named_like_dlq": detail.named_like_dlq,
         "at": moment(facts.at_ms) or "",
         "figures": found,
-        "unknown": reasons(found, Kind.QUEUE, why, part.why, RATES),
+        "unknown": reasons(found, Kind.QUEUE, part.unknown, part.why),
     }
 
 
-def _why_total(values: dict[str, float], found: dict[str, float | None], told: dict[str, str]) -> dict[str, str]:
-    """Say of the total what is said of the part of it that is unknown."""
-    if found.get("total") is None:
-        for name in ("ready", "unacked"):
-            sentence = told.get(f"queue.{name}")
-            if sentence and math.isnan(values.get(name, math.nan)):
-                return {**told, "queue.total": sentence}
-    return told
+def _value(part: Part, row: int, name: str) -> float:
+    """Return a measure of a queue; of a broker that is silent only its last stocks are known."""
+    one = measure(Kind.QUEUE, name)
+    if part.shown is None or one is None:
+        return math.nan
+    if not part.fresh and one.form not in {Form.GAUGE, Form.COUNTER} and name != "total":
+        return math.nan
+    return float(column(part.shown, Kind.QUEUE, name)[row])

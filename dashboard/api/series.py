@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
 
@@ -15,7 +14,7 @@ from pydantic import Field
 
 from brokers.collect.models import PollState
 from brokers.registry.models import Broker
-from brokers.series.metrics import RATES, Kind
+from brokers.series.metrics import Kind
 from dashboard.accounts.guards import broker_or_404
 from dashboard.accounts.rights import Rights
 from dashboard.api.auth import rights
@@ -23,13 +22,12 @@ from dashboard.api.openapi import content, problem_answer
 from dashboard.api.series_asked import Asked, Form, SeriesQuery, ask, check_amount, form_of
 from dashboard.api.series_objects import Subject, subject_of
 from dashboard.api.series_rows import Wanted, content_type, rows
-from dashboard.api.shapes import Moment, Number, figure, moment, plain, refuse_unknown
+from dashboard.api.shapes import Moment, Number, figure_or_never, moment, plain, reason, refuse_unknown
 from dashboard.api.streaming import going_on, stream
 from dashboard.queries import measured
 from dashboard.queries.measured import Series
 
 router = Router(tags=["series"])
-_NEVER = "never"
 Values = dict[str, list[Number | str | None]]
 
 
@@ -139,12 +137,7 @@ def _answer(
         values[name] = _shown(column)
         low[name], high[name] = _shown(series.low[name]), _shown(series.high[name])
         if not len(column) or np.isnan(column).all():
-            counter = RATES.get(name, name)
-            unknown[name] = (
-                told.get(f"{subject.kind}.{name}")
-                or told.get(f"{subject.kind}.{counter}")
-                or "Warren has no value of it in this span."
-            )
+            unknown[name] = reason(subject.kind, name, told) or "Warren has no value of it in this span."
     return plain(
         {
             "broker_id": broker.pk,
@@ -166,7 +159,7 @@ def _answer(
 
 
 def _shown(column: NDArray[np.float64]) -> list[Number | str | None]:
-    return [_NEVER if value == math.inf else figure(value) for value in column.tolist()]
+    return [figure_or_never(value) for value in column.tolist()]
 
 
 def _told(broker: Broker) -> dict[str, str]:

@@ -11,7 +11,6 @@ from pydantic import Field
 
 from brokers.series.metrics import Kind
 from dashboard.api import moments
-from dashboard.api.broker_shapes import shown_names
 from dashboard.api.problems import ProblemError
 from dashboard.api.shapes import Text
 from dashboard.queries import measured
@@ -120,7 +119,7 @@ def ask(query: SeriesQuery, now_ms: int, form: Form = Form.JSON) -> Asked:
         raise ProblemError(422, errors=errors)
     span_ms = end_ms - start_ms
     step_ms = max(1, span_ms // measured.DEFAULT_POINTS) if query.step is None else round(query.step * 1000)
-    asked = Asked(measures_in(query.metrics) or shown_names(query.kind), start_ms, end_ms, step_ms)
+    asked = Asked(measures_in(query.metrics) or measured.shown(query.kind), start_ms, end_ms, step_ms)
     if form is Form.JSON and asked.points > MOST_POINTS and query.step is not None:
         least = math.ceil(span_ms / MOST_POINTS / 1000)
         raise ProblemError(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from brokers.series.metrics import Kind
 from dashboard.api.series_asked import Asked, Form
 from dashboard.api.series_objects import Named, Subject
-from dashboard.api.shapes import figure, moment
+from dashboard.api.shapes import figure, figure_or_never, moment
 from dashboard.queries import measured
 from dashboard.queries.measured import Many
 
@@ -292,10 +292,8 @@ def _csv(table: Iterator[Sequence[object]] | Sequence[Sequence[object]]) -> byte
 
 
 def _json(value: float) -> bytes:
-    if value == math.inf:
-        return b'"never"'
-    shown = figure(value)
-    return b"null" if shown is None else repr(shown).encode()
+    shown = figure_or_never(value)
+    return b"null" if shown is None else b'"never"' if shown == "never" else repr(shown).encode()
 
 
 def _plain(value: float) -> str:

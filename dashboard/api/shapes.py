@@ -5,13 +5,15 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import msgspec
 from django.http import HttpRequest, HttpResponse
 from ninja import Schema
 from pydantic import AfterValidator, Field, WithJsonSchema
 
+from brokers.lag.measures import measure
+from brokers.series.metrics import Kind
 from dashboard.api.problems import ProblemError
 
 Item = TypeVar("Item")
@@ -21,8 +23,15 @@ USUAL_A_PAGE = 100
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-24T18:05:10.250Z"])]
 # Whole figures stay whole: 5, not 5.0.
 Number = Annotated[int | float, WithJsonSchema({"type": "number"})]
+# A time that does not end: how long a queue takes to empty that grows.
+NEVER = "never"
+Shown = dict[str, Number | Literal["never"] | None]
 Figures = Annotated[
-    dict[str, Number | None], Field(description="Figures by name; null is unknown, and `unknown` says why.")
+    Shown,
+    Field(
+        description="Figures by name; null is unknown, and `unknown` says why. `never` is a time that does not end "
+        "(`drain_time` of a queue that grows)."
+    ),
 ]
 Unknown = Annotated[dict[str, str], Field(description="For each figure that is null the sentence that says why.")]
 
@@ -98,24 +107,38 @@ def figure(value: float) -> float | None:
     return int(value) if value == int(value) and abs(value) < 2**53 else round(value, 6)
 
 
-def figures(values: Mapping[str, float], names: Iterable[str]) -> dict[str, float | None]:
+def figure_or_never(value: float) -> float | Literal["never"] | None:
+    """Return a figure that may be a time without end."""
+    return "never" if value == math.inf else figure(value)
+
+
+def figures(values: Mapping[str, float], names: Iterable[str]) -> Shown:
     """Return named figures; what is not in `values` is unknown."""
-    return {name: figure(values.get(name, math.nan)) for name in names}
+    return {
+        name: (figure_or_never if name.startswith("drain_time") else figure)(values.get(name, math.nan))
+        for name in names
+    }
 
 
 def reasons(
-    found: Mapping[str, float | None], kind: str, told: Mapping[str, str], otherwise: str, counters: Mapping[str, str]
+    found: Mapping[str, float | str | None], kind: Kind, told: Mapping[str, str], otherwise: str
 ) -> dict[str, str]:
     """Return why each figure that is null is unknown.
 
-    `told` has sentences by `kind.metric`, where a rate is unknown for the reason of its counter (`counters`).
+    `told` has sentences by `kind.metric`; a rate is unknown for the reason of its counter, and what is derived for that
+    of the first of its parts that has one.
     """
-    said: dict[str, str] = {}
-    for name, value in found.items():
-        if value is None:
-            stored = counters.get(name, name)
-            said[name] = told.get(f"{kind}.{name}") or told.get(f"{kind}.{stored}") or otherwise
-    return said
+    return {name: reason(kind, name, told) or otherwise for name, value in found.items() if value is None}
+
+
+def reason(kind: Kind, name: str, told: Mapping[str, str]) -> str:
+    """Return why a measure is unknown, empty where nothing is told of it or of what it is made of."""
+    said = told.get(f"{kind}.{name}")
+    if said:
+        return said
+    one = measure(kind, name)
+    parts = (reason(kind, need, told) for need in (one.needs if one is not None else ()))
+    return next(filter(None, parts), "")
 
 
 def cut(items: Sequence[Item], query: PageQuery) -> Sequence[Item]:

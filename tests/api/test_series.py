@@ -9,8 +9,9 @@ from urllib.parse import urlencode
 
 import pytest
 
+from brokers.lag.measures import Form, measures_of
 from brokers.registry.models import Broker
-from brokers.series.metrics import RATES, Kind, readable_names
+from brokers.series.metrics import Kind
 from dashboard.api import moments
 from tests.api.conftest import Api, check_problem, fill
 from tests.support.builders import append_snapshot, make_broker, seen_queue
@@ -35,6 +36,31 @@ def test_it_gives_a_queues_gauges_and_rates(admin: Api, shop: Broker) -> None:
     assert (told["kind"], told["vhost"], told["name"]) == ("queue", "blue", "orders")
 
 
+def test_it_derives_what_is_not_stored_and_says_never(admin: Api) -> None:
+    broker = make_broker()
+    now_ms = time.time_ns() // 1_000_000
+    for ago in range(120, -1, -10):
+        growing = seen_queue("/", "growing", ready=1000 - ago, unacked=5)
+        shrinking = seen_queue("/", "shrinking", ready=1000 + 2 * ago, unacked=0)
+        append_snapshot(broker, {Kind.QUEUE: [growing, shrinking]}, at_ms=now_ms - ago * 1000)
+    told = {
+        name: series(admin, broker, kind="queue", vhost="/", name=name, metrics="total,growth,drain_time", step=10)[
+            "values"
+        ]
+        for name in ("growing", "shrinking")
+    }
+    assert told["growing"]["total"][-1] == 1005
+    assert told["growing"]["growth"][-1] == pytest.approx(60, rel=0.02)
+    assert told["growing"]["drain_time"][-1] == "never"
+    assert told["shrinking"]["drain_time"][-1] == pytest.approx(500, rel=0.02)
+    queue = admin.get(f"/brokers/{broker.pk}/queues/%2F/growing")
+    assert queue["figures"]["drain_time"] == "never"
+    assert queue["figures"]["growth"] == pytest.approx(60, rel=0.05)
+    rows = admin.call("GET", f"/brokers/{broker.pk}/series?kind=queue&metrics=drain_time&step=10&format=csv")
+    text = b"".join(rows.streaming_content).decode()  # type: ignore[attr-defined]
+    assert ",growing,inf" in text
+
+
 @pytest.mark.parametrize(
     ("query", "metric", "value"),
     [
@@ -50,7 +76,7 @@ def test_it_reads_every_kind(admin: Api, shop: Broker, query: dict[str, str], me
 
 
 @pytest.mark.parametrize("kind", list(Kind))
-def test_it_gives_every_gauge_and_rate_where_no_metric_is_named(admin: Api, shop: Broker, kind: Kind) -> None:
+def test_it_gives_every_measure_but_counters_where_none_is_named(admin: Api, shop: Broker, kind: Kind) -> None:
     place = {
         Kind.BROKER: {},
         Kind.NODE: {"name": "rabbit@one"},
@@ -58,8 +84,7 @@ def test_it_gives_every_gauge_and_rate_where_no_metric_is_named(admin: Api, shop
         Kind.EXCHANGE: {"vhost": "blue", "name": ""},
         Kind.QUEUE: {"vhost": "blue", "name": "orders"},
     }[kind]
-    counters = set(RATES.values())
-    expected = [name for name in readable_names(kind) if name not in counters]
+    expected = [one.name for one in measures_of(kind) if one.form is not Form.COUNTER]
     assert list(series(admin, shop, kind=kind.value, **place)["values"]) == expected
 
 

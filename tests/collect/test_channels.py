@@ -20,7 +20,9 @@ from tests.support.wire import Wire
 
 
 def consumer(limit: int | None, *, queue: str = "q", acks: bool = True, status: str = "up") -> Consumer:
-    return Consumer(queue=QueueRef(vhost="/", name=queue), prefetch_count=limit, ack_required=acks, activity_status=status)
+    return Consumer(
+        queue=QueueRef(vhost="/", name=queue), prefetch_count=limit, ack_required=acks, activity_status=status
+    )
 
 
 def channel(number: int, *, confirm: bool, published: int | None, waiting: int = 0, rate: float = 0.0) -> Channel:
