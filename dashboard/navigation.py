@@ -186,8 +186,9 @@ def _everywhere(path: str, brokers: Sequence[Choice], here: Choice | None) -> tu
     queues = formats.count(sum(known)) if known else ""
     fleet = Room("Fleet", "fleet", reverse("pages:fleet"), "f", formats.count(len(brokers)), path == "/", phone=True)
     address = reverse("pages:queues")
+    charts = Room("Charts", "chart", reverse("pages:charts"), "h", current=path == reverse("pages:charts"))
     # The phone's bar has one entry for queues: those of the broker that the page is of.
-    return (fleet, Room("Queues", "queue", address, "q", queues, path == address, phone=here is None))
+    return (fleet, Room("Queues", "queue", address, "q", queues, path == address, phone=here is None), charts)
 
 
 def _of_broker(path: str, here: Choice) -> tuple[Room, ...]:

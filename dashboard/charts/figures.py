@@ -16,10 +16,15 @@ from brokers.series.metrics import Kind, readable_names
 
 
 class Axis(StrEnum):
-    """What a figure's axis counts: how many there are, or how many a second."""
+    """What an axis counts, and so how its figures are written: how many there are, how many a second, and so on."""
 
     STOCK = "stock"
     FLOW = "flow"
+    BYTES = "bytes"
+    SECONDS = "seconds"
+    SHARE = "share"
+    CONSUMER_STATE = "consumer_state"
+    LAG_SOURCE = "lag_source"
 
 
 class Trace(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -35,11 +40,17 @@ class Trace(msgspec.Struct, frozen=True, omit_defaults=True):
     stacked: bool = False
     # The value holds until the next: drawn as steps.
     steps: bool = False
+    # Belongs to the axis on the right.
+    right: bool = False
+    # There are points `METRIC:low` and `METRIC:high` as well, drawn as a soft band around the line.
+    band: bool = False
+    # There are points `METRIC:then` as well, of another time: drawn dashed and pale in the same colour, by this name.
+    then: str = ""
 
     @property
     def style(self) -> str:
         """The end of the class names that draw the trace in legends (static/css/charts.css)."""
-        return self.token.removeprefix("--s-").removesuffix("-letter")
+        return self.token.removeprefix("--").removeprefix("s-").removesuffix("-letter")
 
 
 class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -53,6 +64,11 @@ class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
     # The least upper end of the axis: 14 messages that come and go should not fill it.
     floor: float
     tall: bool = False
+    # What a second axis on the right counts; None: there is none.
+    right: Axis | None = None
+    right_floor: float = 1
+    # Lines are named at their ends; otherwise a list beside the chart names them.
+    ends: bool = True
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -63,13 +79,13 @@ class Figure(msgspec.Struct, frozen=True, omit_defaults=True):
 DASHED = "6px,4px"
 DOTTED = "1px,4px"
 
-_READY = Trace("ready", "ready", "--s-ready", area="plain")
+_READY = Trace("ready", "ready", "--s-ready", area="plain", band=True)
 _UNACKED = Trace("unacked", "unacknowledged", "--s-unacked", area="hatched", stacked=True)
-_PUBLISH = Trace("publish_rate", "publish", "--s-publish")
-_CONFIRM = Trace("confirm_rate", "confirm", "--s-confirm", dash=DASHED)
-_DELIVER = Trace("deliver_rate", "deliver", "--s-deliver")
-_ACK = Trace("ack_rate", "ack", "--s-ack", dash=DASHED)
-_REDELIVER = Trace("redeliver_rate", "redeliver", "--s-redeliver", dash=DOTTED)
+_PUBLISH = Trace("publish_rate", "publish", "--s-publish", band=True)
+_CONFIRM = Trace("confirm_rate", "confirm", "--s-confirm", dash=DASHED, band=True)
+_DELIVER = Trace("deliver_rate", "deliver", "--s-deliver", band=True)
+_ACK = Trace("ack_rate", "ack", "--s-ack", dash=DASHED, band=True)
+_REDELIVER = Trace("redeliver_rate", "redeliver", "--s-redeliver", dash=DOTTED, band=True)
 
 WAITING = Figure("waiting", "Waiting", "messages", Axis.STOCK, (_READY, _UNACKED), floor=10)
 FLOW = Figure("flow", "Flow", "messages a second", Axis.FLOW, (_PUBLISH, _CONFIRM, _DELIVER, _ACK, _REDELIVER), floor=1)
@@ -78,7 +94,7 @@ CONSUMERS = Figure(
     "Consumers",
     "subscribed",
     Axis.STOCK,
-    (Trace("consumers", "consumers", "--s-ready", steps=True),),
+    (Trace("consumers", "consumers", "--s-ready", steps=True, band=True),),
     floor=4,
 )
 CHURN = Figure(
@@ -110,7 +126,7 @@ def queue_figures() -> tuple[Figure, ...]:
 
 def broker_figures(kind: Kind) -> tuple[Figure, ...]:
     """Return the charts of a broker: of the whole (Kind.BROKER), or of a sum over vhosts (Kind.VHOST), which has no
-    confirms and no connections."""
+    connections."""
     return _kept((FLOW, WAITING, CHURN), kind)
 
 

@@ -15,7 +15,7 @@ from dashboard.queries.charts import Charts, asked_points, charts, live_points
 
 
 def figures(facts: BrokerFacts) -> tuple[Figure, ...]:
-    """Return the charts that a person gets: confirms and connections can't be told for vhosts alone."""
+    """Return the charts that a person gets: connections can't be told for vhosts alone."""
     return broker_figures(Kind.BROKER if facts.whole else Kind.VHOST)
 
 

@@ -11,7 +11,7 @@ import msgspec
 from brokers.series.read import history_starts_ms
 from dashboard.cells import ChartPoints
 from dashboard.charts.figures import Figure
-from dashboard.charts.points import by_figure
+from dashboard.charts.points import by_figure, resolution_words
 from dashboard.charts.window import DEFAULT_RANGE, RANGES, Window, window_of
 from dashboard.queries.chart_series import Subject, at_once, series_of
 
@@ -37,6 +37,8 @@ class ChartCard:
     points_url: str
     zone: str
     cadence_ms: int
+    # The resolution in words, where it is known.
+    says: str = ""
 
     @property
     def description(self) -> dict[str, object]:
@@ -47,6 +49,9 @@ class ChartCard:
                 "title": self.figure.title,
                 "axis": self.figure.axis.value,
                 "floor": self.figure.floor,
+                "right": self.figure.right.value if self.figure.right else None,
+                "right_floor": self.figure.right_floor,
+                "ends": self.figure.ends,
                 "traces": [msgspec.structs.asdict(trace) for trace in self.figure.traces],
             },
             "window": {
@@ -54,6 +59,7 @@ class ChartCard:
                 "end": self.window.end_ms,
                 "step": self.window.step_ms,
                 "range": self.window.range,
+                "says": self.says,
             },
             "points": None if self.points is None else {"times": self.points.times, "values": self.points.values},
             "cadence": self.cadence_ms,
@@ -70,6 +76,8 @@ class Charts:
     ranges: tuple[RangeLink, ...]
     follow_url: str
     points_url: str
+    # Series are ranked over the window: another one has others.
+    ranked: bool = False
 
     def __getitem__(self, key: str) -> ChartCard:
         return self.cards[key]
@@ -94,7 +102,9 @@ def charts(
     Points that take long to read are left out: the browser asks for them when the page stands.
     """
     window = window_of(asked, now_ms, history_starts_ms(subject.broker_id))
-    found = by_figure(series_of(subject, window), figures) if at_once(subject, window) else {}
+    series = series_of(subject, window) if at_once(subject, window) else None
+    found = by_figure(series, figures) if series else {}
+    says = resolution_words(window.step_ms, series.resolution_ms, cadence_ms) if series else ""
     cards = {
         figure.key: ChartCard(
             figure=figure,
@@ -104,6 +114,7 @@ def charts(
             points_url=points_url,
             zone=zone,
             cadence_ms=cadence_ms,
+            says=says,
         )
         for figure in figures
     }
@@ -120,13 +131,20 @@ def charts(
 
 
 def asked_points(
-    subject: Subject, figures: tuple[Figure, ...], asked: Mapping[str, str], now_ms: int
+    subject: Subject, figures: tuple[Figure, ...], asked: Mapping[str, str], now_ms: int, cadence_ms: int = 5_000
 ) -> dict[str, object]:
     """Return the points of a window as the endpoints of points answer them."""
     window = window_of(asked, now_ms, history_starts_ms(subject.broker_id))
-    found = by_figure(series_of(subject, window), figures)
+    series = series_of(subject, window)
+    found = by_figure(series, figures)
     return {
-        "window": {"start": window.start_ms, "end": window.end_ms, "step": window.step_ms, "range": window.range},
+        "window": {
+            "start": window.start_ms,
+            "end": window.end_ms,
+            "step": window.step_ms,
+            "range": window.range,
+            "says": resolution_words(window.step_ms, series.resolution_ms, cadence_ms),
+        },
         "charts": {key: {"times": points.times, "values": points.values} for key, points in found.items()},
     }
 

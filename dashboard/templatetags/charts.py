@@ -29,7 +29,7 @@ def chart(shown: Charts, key: str, *, controls: bool = False) -> dict[str, Any]:
         "controls": controls,
         "data_id": f"chart-{card.figure.key}",
         "latest": _latest(card),
-        "step": _step(card.window.step_ms),
+        "step": card.says or f"one point each {formats.duration(card.window.step_ms / 1000)}",
     }
 
 
@@ -41,14 +41,10 @@ def chart_ranges(shown: Charts) -> dict[str, Any]:
 
 def _latest(card: ChartCard) -> list[tuple[str, str, str]]:
     """Return each trace's metric, name and last known figure in the window."""
-    shape = formats.count if card.figure.axis is Axis.STOCK else formats.rate
+    shape = formats.rate if card.figure.axis is Axis.FLOW else formats.count
     found = []
     for trace in card.figure.traces:
         values = card.points.values.get(trace.metric, []) if card.points else []
         last = next((value for value in reversed(values) if value is not None), None)
         found.append((trace.metric, trace.name, "unknown" if last is None else shape(last)))
     return found
-
-
-def _step(step_ms: int) -> str:
-    return formats.duration(step_ms / 1000)

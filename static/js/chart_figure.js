@@ -1,6 +1,7 @@
 // A chart's data and layout for plotly, from its description, its points, the window and the theme. Draws nothing itself.
 
-import { ahead, formatter, plain } from "./chart_words.js";
+import { faded, heights, stacked, traces } from "./chart_traces.js";
+import { ahead, duration, formatter, plain, size } from "./chart_words.js";
 
 const WIDE = 460;
 const GAP_CADENCES = 2.5;
@@ -17,33 +18,50 @@ export function figureOf(chart, window_) {
     const rough = shown - ahead(zone, shown);
     return shown - ahead(zone, rough);
   };
-  const wide = width >= WIDE;
-  const right = wide ? 104 : 10;
-  const top = highest(figure, points, window_);
-  const axis = niceAxis(top, figure.floor);
+  const named = width >= WIDE && figure.ends;
+  const right = named ? 104 : figure.right ? (LEFT[figure.right] ?? 46) + 12 : 10;
+  const left = axisOf(figure, points, window_, false);
   const gaps = gapsOf(chart, window_);
-  const plot = { left: 46, right, top: 10, bottom: 24, width, height };
+  const plot = { left: LEFT[figure.axis] ?? 46, right, top: 10, bottom: 24, width, height };
+  chart.plot = plot;
+  const marks = chart.marks ?? [];
+  const layout = {
+    width, height, autosize: false, showlegend: false, uirevision: "held", separators: ".,",
+    margin: { l: plot.left, r: right, t: plot.top, b: plot.bottom, pad: 0 },
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: theme.font, size: 11, color: theme.axis },
+    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
+    hovermode: "x unified", hoverdistance: 40,
+    hoverlabel: { bgcolor: theme.raised, bordercolor: theme.lineStrong, font: { family: theme.font, size: 12, color: theme.text }, align: "left" },
+    xaxis: xAxis(window_, toAxis, theme, width),
+    yaxis: yAxis(left, figure.axis, theme),
+    shapes: [...gaps.flatMap((gap) => band(gap, toAxis, theme)), ...marks.flatMap((mark) => markShapes(mark, window_, toAxis, theme))],
+    annotations: [
+      ...gaps.filter((gap) => (gap.end - gap.start) / (window_.end - window_.start) * (width - 150) > 58).map((gap) => unknown(gap, toAxis, theme)),
+      ...(named ? lineEnds(figure, points, theme, left.end, plot) : []),
+    ],
+  };
+  if (figure.right) {
+    const other = yAxis(axisOf(figure, points, window_, true), figure.right, theme);
+    layout.yaxis2 = { ...other, overlaying: "y", side: "right", showgrid: false, zeroline: false };
+  }
+  return { data: traces(figure, points, theme, toAxis), layout };
+}
+
+// Room for the figures of the left axis: sizes and durations are longer than counts.
+const LEFT = { bytes: 62, seconds: 58, consumer_state: 112, lag_source: 112 };
+
+function axisOf(figure, points, window_, right) {
+  const own = figure.traces.filter((trace) => Boolean(trace.right) === right);
+  const { top, bottom } = reach(figure, own, points, window_);
+  return niceAxis(top, right ? figure.right_floor : figure.floor, bottom);
+}
+
+function yAxis(axis, kind, theme) {
+  const shape = TICKS[kind] ?? short;
   return {
-    data: traces(figure, points, theme, toAxis),
-    layout: {
-      width, height, autosize: false, showlegend: false, uirevision: "held", separators: ".,",
-      margin: { l: plot.left, r: right, t: plot.top, b: plot.bottom, pad: 0 },
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-      font: { family: theme.font, size: 11, color: theme.axis },
-      dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
-      hovermode: "x unified", hoverdistance: 40,
-      hoverlabel: { bgcolor: theme.raised, bordercolor: theme.lineStrong, font: { family: theme.font, size: 12, color: theme.text }, align: "left" },
-      xaxis: xAxis(window_, toAxis, theme, width),
-      yaxis: {
-        range: [0, axis.end], fixedrange: true, tickmode: "array", tickvals: axis.ticks, ticktext: axis.ticks.map(short),
-        gridcolor: theme.grid, zeroline: true, zerolinecolor: theme.lineStrong, rangemode: "tozero", showline: false, ticks: "", automargin: false,
-      },
-      shapes: gaps.flatMap((gap) => band(gap, toAxis, theme)),
-      annotations: [
-        ...gaps.filter((gap) => (gap.end - gap.start) / (window_.end - window_.start) * (width - 150) > 58).map((gap) => unknown(gap, toAxis, theme)),
-        ...(wide ? lineEnds(figure, points, theme, axis.end, plot) : []),
-      ],
-    },
+    range: [axis.start, axis.end], fixedrange: true, tickmode: "array", tickvals: axis.ticks, ticktext: axis.ticks.map(shape),
+    gridcolor: theme.grid, zeroline: true, zerolinecolor: theme.lineStrong, rangemode: "tozero", showline: false, ticks: "", automargin: false,
   };
 }
 
@@ -55,6 +73,8 @@ function themeOf(figure) {
     font: getComputedStyle(document.body).fontFamily,
     axis: read("--s-axis"), grid: read("--s-grid"), lineStrong: resolved("--c-line-strong"), lineInput: resolved("--c-line-input"),
     raised: resolved("--c-raised"), sunken: resolved("--c-sunken"), text: resolved("--c-text"), text2: resolved("--c-text-2"),
+    surface: resolved("--c-surface"),
+    marks: { deploy: resolved("--c-notice"), incident: resolved("--c-critical"), note: resolved("--c-text-2") },
     traces: Object.fromEntries(figure.traces.map((trace) => [trace.metric, resolved(trace.token)])),
   };
 }
@@ -71,88 +91,39 @@ function colour(text) {
   return getComputedStyle(probe).color;
 }
 
-function faded(text, share) {
-  const parts = text.match(/[\d.]+/g);
-  if (text.startsWith("rgb") && parts) return `rgba(${parts.slice(0, 3).join(",")},${share})`;
-  const hex = text.match(/^#([0-9a-f]{6})/i);
-  return hex ? `rgba(${[0, 2, 4].map((at) => parseInt(hex[1].slice(at, at + 2), 16)).join(",")},${share})` : text;
-}
-
-function traces(figure, points, theme, toAxis) {
-  const x = points.times.map(toAxis);
-  const shape = formatter(figure.axis);
-  const below = figure.traces.filter((trace) => trace.area);
-  const heights = new Map(figure.traces.map((trace) => [trace, trace.stacked ? stacked(below, trace, points) : points.values[trace.metric] ?? []]));
-  const areas = below.map((trace, at) => area(trace, x, heights.get(trace), at ? heights.get(below[at - 1]) : null, theme.traces[trace.metric]));
-  const lines = figure.traces.map((trace) => {
-    const own = points.values[trace.metric] ?? [];
-    const y = heights.get(trace);
-    const ink = theme.traces[trace.metric];
-    return {
-      type: "scatter", mode: "lines", name: plain(trace.name), x, y, connectgaps: false,
-      customdata: own.map((value) => (value === null ? "unknown" : shape(value))), hovertemplate: "%{customdata}",
-      line: { color: ink, width: trace.stacked ? 1.25 : 1.75, dash: trace.dash || "solid", shape: trace.steps ? "hv" : "linear", simplify: true },
-      ...(lonely(own) ? { mode: "lines+markers", marker: { color: ink, size: own.map((value, at) => (alone(own, at) ? 4 : 0)), line: { width: 0 } } } : {}),
-    };
-  });
-  return [...areas, ...lines];
-}
-
-// The surface between a line and the one below it, closed anew after each gap: plotly's own fills would cross the gaps.
-function area(trace, x, upper, lower, ink) {
-  const outline = { x: [], y: [] };
-  let begun = 0;
-  for (let at = 0; at <= x.length; at += 1) {
-    const known = at < x.length && upper[at] !== null && upper[at] !== undefined && (!lower || lower[at] !== null);
-    if (known) continue;
-    if (at - begun > 1) {
-      for (let one = begun; one < at; one += 1) { outline.x.push(x[one]); outline.y.push(upper[one]); }
-      for (let one = at - 1; one >= begun; one -= 1) { outline.x.push(x[one]); outline.y.push(lower ? lower[one] : 0); }
-      outline.x.push(null);
-      outline.y.push(null);
-    }
-    begun = at + 1;
-  }
-  const clear = "rgba(0,0,0,0)";
-  const fill = trace.area === "hatched"
-    ? { fillcolor: clear, fillpattern: { shape: "/", fgcolor: faded(ink, 0.8), bgcolor: clear, fillmode: "replace", size: 6, solidity: 0.16 } }
-    : { fillcolor: faded(ink, 0.13) };
-  return { type: "scatter", mode: "lines", ...outline, fill: "toself", ...fill, line: { width: 0, color: clear }, hoverinfo: "skip", connectgaps: false };
-}
-
-// A point with nothing known beside it makes no line: it is drawn as a dot.
-const alone = (column, at) => column[at] !== null && (column[at - 1] ?? null) === null && (column[at + 1] ?? null) === null;
-const lonely = (column) => column.length < 2000 && column.some((_, at) => alone(column, at));
-
-function stacked(below, trace, points) {
-  const until = below.slice(0, below.indexOf(trace) + 1).map((one) => points.values[one.metric] ?? []);
-  return points.times.map((_, at) => until.reduce((sum, column) => (sum === null || (column[at] ?? null) === null ? null : sum + column[at]), 0));
-}
-
-function highest(figure, points, window_) {
+// The least and greatest value that is drawn of some traces inside the window.
+function reach(figure, own, points, window_) {
   let top = 0;
-  const below = figure.traces.filter((trace) => trace.area);
-  for (const trace of figure.traces) {
-    const column = trace.stacked ? stacked(below, trace, points) : points.values[trace.metric] ?? [];
-    column.forEach((value, at) => {
-      if (value !== null && value > top && points.times[at] >= window_.start && points.times[at] <= window_.end) top = value;
-    });
+  let bottom = 0;
+  for (const trace of own) {
+    for (const column of [heights(figure, trace, points), ...["low", "high", "then"].map((part) => points.values[`${trace.metric}:${part}`] ?? [])]) {
+      column.forEach((value, at) => {
+        if (value === null || points.times[at] < window_.start || points.times[at] > window_.end) return;
+        if (value > top) top = value;
+        else if (value < bottom) bottom = value;
+      });
+    }
   }
-  return top;
+  return { top, bottom };
 }
 
-// Up to five round ticks, the highest above the highest value.
-export function niceAxis(top, floor) {
-  const goal = Math.max(top * 1.02, floor);
+// Up to five round ticks, the highest above the highest value; below zero only where there is something.
+export function niceAxis(top, floor, bottom = 0) {
+  const goal = Math.max(top * 1.02, floor) - Math.min(0, bottom * 1.02);
   const rough = goal / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((one) => one * 4 >= goal && (floor < 2 || one >= 1)) ?? 10 * power;
   const whole = floor > 2 ? Math.ceil(step) : step;
-  const number = Math.max(1, Math.ceil(goal / whole - 1e-9));
-  return { end: number * whole, ticks: Array.from({ length: number + 1 }, (_, at) => Number((at * whole).toPrecision(12))) };
+  const below = bottom < 0 ? Math.ceil(-bottom / whole - 1e-9) : 0;
+  const number = Math.max(1, Math.ceil(Math.max(top * 1.02, floor) / whole - 1e-9));
+  const ticks = Array.from({ length: number + below + 1 }, (_, at) => Number(((at - below) * whole).toPrecision(12)));
+  return { start: -below * whole, end: number * whole, ticks };
 }
 
+const TICKS = { bytes: size, seconds: (value) => (value < 120 ? `${Number(value.toPrecision(3))} s` : duration(value)), share: formatter("share"), consumer_state: formatter("consumer_state"), lag_source: formatter("lag_source") };
+
 function short(value) {
+  if (value < 0) return `\u2212${short(-value)}`;
   if (value >= 1e9) return `${Number((value / 1e9).toPrecision(3))}G`;
   if (value >= 1e6) return `${Number((value / 1e6).toPrecision(3))}M`;
   if (value >= 1e4) return `${Number((value / 1e3).toPrecision(3))}k`;
@@ -214,6 +185,18 @@ function band(gap, toAxis, theme) {
   ];
 }
 
+// A note in time: a line where it is, or the time that it took as a band with its edges.
+function markShapes(mark, window_, toAxis, theme) {
+  const end = mark.end ?? mark.at;
+  if (end < window_.start || mark.at > window_.end) return [];
+  const ink = theme.marks[mark.kind] ?? theme.text2;
+  const across = { xref: "x", yref: "paper", y0: 0, y1: 1, layer: "below" };
+  const edge = (at) => ({ ...across, type: "line", x0: toAxis(at), x1: toAxis(at), line: { color: ink, width: 1, dash: "3px,3px" } });
+  if (mark.end === null) return [edge(mark.at)];
+  const inside = { ...across, type: "rect", x0: toAxis(Math.max(mark.at, window_.start)), x1: toAxis(Math.min(end, window_.end)) };
+  return [{ ...inside, fillcolor: faded(ink, 0.1), line: { width: 0 } }, edge(mark.at), edge(end)];
+}
+
 function unknown(gap, toAxis, theme) {
   return {
     x: (toAxis(gap.start) + toAxis(gap.end)) / 2, y: 0.5, xref: "x", yref: "paper", text: "unknown", showarrow: false,
@@ -224,14 +207,13 @@ function unknown(gap, toAxis, theme) {
 // Each line is named at its end with its last figure, moved apart where they would touch.
 function lineEnds(figure, points, theme, top, plot) {
   const shape = formatter(figure.axis);
-  const below = figure.traces.filter((trace) => trace.area);
   const tall = plot.height - plot.top - plot.bottom;
   const ends = [];
   for (const trace of figure.traces) {
     const own = points.values[trace.metric] ?? [];
     const value = own.at(-1) ?? null;
     if (value === null) continue;
-    const at = trace.stacked ? stacked(below, trace, points).at(-1) : value;
+    const at = trace.stacked ? stacked(figure, trace, points).at(-1) : value;
     if (at === null) continue;
     ends.push({ trace, text: shape(value).replace(" /s", ""), y: tall - (at / top) * tall });
   }

@@ -16,7 +16,35 @@ export function rate(value) {
   return value < 99.95 ? tenth.format(value) : whole.format(value);
 }
 
-export const formatter = (axis) => (axis === "flow" ? (value) => `${rate(value)} /s` : count);
+export function size(bytes) {
+  let left = bytes;
+  for (const unit of ["B", "KiB", "MiB", "GiB"]) {
+    if (Math.abs(left) < 1023.5) return `${unit === "B" || Math.abs(left) >= 9.95 ? whole.format(left) : tenth.format(left)} ${unit}`;
+    left /= 1024;
+  }
+  return `${Math.abs(left) < 9.95 ? tenth.format(left) : whole.format(left)} TiB`;
+}
+
+function seconds(value) {
+  if (value > 0 && value < 0.05) return "<0.1 s";
+  if (Math.abs(value) < 9.95) return value === 0 ? "0 s" : `${value.toFixed(1)} s`;
+  return value < 36000 ? `${whole.format(value)} s` : `${whole.format(Math.floor(value / 3600))} h`;
+}
+
+const share = (value) => (value !== 0 && Math.abs(value) < 0.0995 ? `${tenth.format(value * 100)} %` : `${whole.format(value * 100)} %`);
+
+// Figures that are stocks but not whole, as means are, keep a decimal while they are small.
+const stock = (value) => (Number.isInteger(value) || Math.abs(value) >= 99.95 ? count(value) : tenth.format(value));
+
+// States are numbers, the worse the higher; brokers/lag/measures.py has the codes.
+const WORDS = {
+  consumer_state: ["idle", "ok", "falling behind", "starved by prefetch", "stalled", "stopped"],
+  lag_source: ["counters", "head's timestamp", "stream offsets", "at least"],
+};
+const worded = (words) => (value) => words[Math.round(value)] ?? String(value);
+
+const SHAPES = { flow: (value) => `${value < 0 ? `\u2212${rate(-value)}` : rate(value)} /s`, bytes: size, seconds, share, consumer_state: worded(WORDS.consumer_state), lag_source: worded(WORDS.lag_source) };
+export const formatter = (axis) => SHAPES[axis] ?? stock;
 
 export function duration(seconds) {
   const all = Math.max(0, Math.floor(seconds));

@@ -4,6 +4,7 @@
 // window again at a finer step. A double click, or Follow, returns. The address always says what is shown.
 
 import { figureOf } from "./chart_figure.js";
+import { drawMarks, marksOfPage, watchMarks } from "./chart_marks.js";
 import { duration, formatter } from "./chart_words.js";
 
 const Plotly = globalThis.Plotly;
@@ -32,8 +33,13 @@ function add(element) {
   if (chart.points) draw(chart);
 }
 
+/** The page's charts by their key, and the window that they show: for what else a page does with them. */
+export const shownCharts = charts;
+export const shownWindow = () => view.window;
+
 function watch() {
   const again = () => charts.forEach(draw);
+  watchMarks(again);
   new MutationObserver(again).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
   addEventListener("pointerup", letGo);
@@ -43,6 +49,21 @@ function watch() {
   for (const button of document.querySelectorAll("[data-chart-follow]")) {
     button.addEventListener("click", () => (view.window.range ? fix(span(view.window)) : follow()));
   }
+  for (const button of document.querySelectorAll("[data-chart-move]")) {
+    button.addEventListener("click", () => move(...MOVES[button.dataset.chartMove]));
+  }
+}
+
+// By how much of its length each end of the window moves: what a drag does, by buttons.
+const MOVES = { earlier: [-0.5, -0.5], later: [0.5, 0.5], in: [0.25, -0.25], out: [-0.5, 0.5] };
+
+function move(first, last) {
+  const { start, end } = view.window;
+  const length = end - start;
+  const now = view.held.range ? view.held.end : Date.now();
+  const until = Math.min(end + length * last, now);
+  const from = Math.min(start + length * first, until - length * (1 + last - first));
+  fix({ start: Math.round(from), end: Math.max(Math.round(until), Math.round(from) + 10_000) });
 }
 
 function letGo() {
@@ -77,6 +98,10 @@ const span = (range) => ({ start: Math.round(range.start), end: Math.round(range
 
 function fix({ start, end }, { push = true } = {}) {
   const window_ = { start, end, step: view.window.step, range: "" };
+  if (push && rankedAnew()) {
+    location.assign(addressOf({ from: String(start), to: String(end) }));
+    return;
+  }
   view.window = window_;
   if (push) address({ from: String(start), to: String(end) });
   controls();
@@ -101,10 +126,18 @@ function follow({ push = true } = {}) {
   if ([...charts.values()].some((chart) => !chart.live)) fetchPoints(view.window);
 }
 
-function address(params) {
+// What is ranked over the window is another over another window: the page is asked for anew.
+const rankedAnew = () => document.querySelector("[data-chart-time]")?.dataset.ranked === "yes";
+
+function addressOf(params) {
   const url = new URL(location.href);
   for (const name of ["range", "from", "to"]) url.searchParams.delete(name);
   for (const [name, value] of Object.entries(params)) url.searchParams.set(name, value);
+  return url;
+}
+
+function address(params) {
+  const url = addressOf(params);
   if (url.href !== location.href) history.pushState({ warrenChart: true }, "", url);
 }
 
@@ -116,14 +149,14 @@ function fromAddress() {
 }
 
 function controls() {
-  const { range, step, start, end } = view.window;
+  const { range, step, start, end, says } = view.window;
   for (const link of document.querySelectorAll("[data-chart-range]")) {
     if (link.dataset.chartRange === range) link.setAttribute("aria-current", "true");
     else link.removeAttribute("aria-current");
   }
   for (const button of document.querySelectorAll("[data-chart-follow]")) button.setAttribute("aria-pressed", String(Boolean(range)));
   for (const element of document.querySelectorAll("[data-chart-step]")) {
-    element.textContent = `${range ? "" : `${duration((end - start) / 1000)}, fixed, `}one point each ${duration(step / 1000)}`;
+    element.textContent = `${range ? "" : `${duration((end - start) / 1000)}, fixed, `}${says || `one point each ${duration(step / 1000)}`}`;
   }
 }
 
@@ -148,7 +181,7 @@ async function fetchPoints(window_) {
 
 function receive(told, window_) {
   say("");
-  const now = { ...view.window, step: told.window.step };
+  const now = { ...view.window, step: told.window.step, says: told.window.says };
   if (view.window === view.held) view.held = now;
   view.window = now;
   for (const [key, points] of Object.entries(told.charts)) {
@@ -184,10 +217,13 @@ function draw(chart) {
 }
 
 function react(chart) {
+  chart.marks = marksOfPage();
   const { data, layout } = figureOf(chart, view.window);
   delete chart.element.dataset.state;
   Plotly.react(chart.element, data, layout, { displayModeBar: false, doubleClick: false, showTips: false, responsive: false });
+  drawMarks(chart, view.window);
   last(chart);
+  chart.element.dispatchEvent(new CustomEvent("warren:drawn"));
   if (chart.drawn) return;
   chart.drawn = true;
   chart.element.on("plotly_relayout", (change) => zoomed(chart, change));
@@ -206,14 +242,31 @@ function zoomed(chart, change) {
 }
 
 function last(chart) {
-  const shape = formatter(chart.figure.axis);
-  const table = document.querySelector(`[data-chart-table="${chart.figure.key}"]`);
-  for (const cell of table.querySelectorAll("[data-chart-last]")) {
-    const column = chart.points.values[cell.dataset.chartLast] ?? [];
-    const value = column.findLast((one) => one !== null);
-    const text = value === undefined ? "unknown" : shape(value);
-    if (cell.textContent !== text) cell.textContent = text;
+  for (const table of document.querySelectorAll(`[data-chart-table="${chart.figure.key}"]`)) {
+    for (const trace of chart.figure.traces) {
+      const shape = formatter(trace.right ? chart.figure.right : chart.figure.axis);
+      for (const [part, value] of Object.entries(figuresOf(chart, trace.metric))) {
+        const cell = table.querySelector(`[data-chart-${part}="${trace.metric}"]`);
+        const text = value === undefined ? "unknown" : shape(value);
+        if (cell && cell.textContent !== text) cell.textContent = text;
+      }
+    }
   }
+}
+
+// The last known value of a line in the window, and the least and greatest that there were.
+function figuresOf({ points }, key) {
+  const own = points.values[key] ?? [];
+  let low;
+  let high;
+  own.forEach((value, at) => {
+    if (value === null || points.times[at] < view.window.start || points.times[at] > view.window.end) return;
+    const least = points.values[`${key}:low`]?.[at] ?? value;
+    const most = points.values[`${key}:high`]?.[at] ?? value;
+    if (low === undefined || least < low) low = least;
+    if (high === undefined || most > high) high = most;
+  });
+  return { last: own.findLast((value) => value !== null), low, high };
 }
 
 if (Plotly) begin();

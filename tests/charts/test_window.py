@@ -47,8 +47,9 @@ def test_it_spans_all_that_is_stored() -> None:
     [
         ({"range": "<script>"}, "no such range"),
         ({"from": "10"}, "no window"),
-        ({"from": "20", "to": "10"}, "no window"),
+        ({"from": "20", "to": "10"}, "ends before it begins"),
         ({"from": "x", "to": "10"}, "no window"),
+        ({"from": str(NOW + 1), "to": str(NOW + 99)}, "not begun yet"),
         ({"from": "1" * 30, "to": "2" * 30}, "no window"),
     ],
 )

@@ -48,6 +48,7 @@ def test_it_leads_an_administrator_to_every_room() -> None:
     assert labels(of(make_user("mara", Role.ADMINISTRATOR))) == [
         "Fleet",
         "Queues",
+        "Charts",
         "Warren: Brokers",
         "Warren: Collector",
         "Warren: Users",
@@ -121,6 +122,7 @@ def test_it_marks_the_room_and_the_broker_that_the_page_is_of() -> None:
     marks = {
         "/": "Fleet",
         "/queues": "Queues",
+        "/charts": "Charts",
         f"/brokers/{shop.pk}": "shop: Overview",
         f"/brokers/{shop.pk}/queues": "shop: Queues",
         f"/brokers/{shop.pk}/queue": "shop: Queues",

@@ -16,7 +16,7 @@ from typing import Any
 from dashboard.accounts.rights import Rights
 from dashboard.cells import View
 from dashboard.live.refused import Refused
-from dashboard.live.topics import broker, collector, fleet, queue, queues
+from dashboard.live.topics import broker, collector, explore, fleet, queue, queues
 from dashboard.live.topics.params import Params, broker_id, named_brokers
 
 __all__ = ["TOPICS", "Params", "Refused", "Topic", "broker_id", "named_brokers"]
@@ -31,6 +31,7 @@ class Topic:
 
 
 TOPICS: dict[str, Topic] = {
+    "explore": Topic(explore.view, explore.brokers),
     "fleet": Topic(fleet.view),
     "broker": Topic(broker.view),
     "collector": Topic(collector.view),
