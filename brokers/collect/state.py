@@ -74,8 +74,9 @@ def decide(facts: PollFacts, now_ms: int) -> BrokerState:
     overdue = waited_ms > LATE_CADENCES * facts.cadence_ms and facts.claimed_until_ms <= now_ms
     full = overdue and bool(facts.no_room)
     stopped = (facts.no_room or _stopped(waited_ms)) if overdue else ""
-    remedy = "Look whether the worker and beat processes run; `manage.py up` runs both." if overdue else ""
-    remedy = REMEDY if full else remedy
+    remedy = ""
+    if overdue:
+        remedy = REMEDY if full else "Look whether worker and beat run, as in `manage.py up`, and what their log says."
     if facts.last_tick_ms is None:
         return BrokerState(Condition.NEW, None, stopped or "No poll has ended yet.", remedy, overdue, full)
     if facts.failures >= UNREACHABLE_FAILURES:

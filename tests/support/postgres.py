@@ -15,7 +15,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -85,27 +85,29 @@ class Postgres:
         """Return the end of the server's log."""
         return (self.folder / "log").read_text(errors="replace")[-3000:]
 
-    def create_database(self, place: Path | None = None) -> str:
-        """Make an empty database and return its address as WARREN_DATABASE_URL takes it.
-
-        With `place`, an empty folder, its tables lie there, and the server's own files (its log of writes above all)
-        where they were.
-        """
+    def create_database(self) -> str:
+        """Make an empty database and return its address as WARREN_DATABASE_URL takes it."""
         name = f"warren_{secrets.token_hex(4)}"
-        where = ""
-        if place is not None:
-            if self._user is not None:
-                os.chown(place, self._user.pw_uid, self._user.pw_gid)
-            self._admin(f"CREATE TABLESPACE {name} LOCATION '{place}'")
-            where = f" TABLESPACE {name}"
-        self._admin(f'CREATE DATABASE "{name}"{where}')
+        self._admin(f'CREATE DATABASE "{name}"')
         return self.url(name)
 
     def drop_database(self, url: str) -> None:
-        """Drop a database and its tablespace, whoever is connected."""
-        name = url.rsplit("/", 1)[1]
-        self._admin(f'DROP DATABASE "{name}" WITH (FORCE)')
-        self._admin(f"DROP TABLESPACE IF EXISTS {name}")
+        """Drop a database, whoever is connected."""
+        self._admin(f'DROP DATABASE "{url.rsplit("/", 1)[1]}" WITH (FORCE)')
+
+    def move_tables(self, url: str, place: Path, tables: Sequence[str]) -> str:
+        """Let some tables of a database lie in an empty folder; return the name of the tablespace, to be dropped."""
+        name = f"small_{secrets.token_hex(4)}"
+        if self._user is not None:
+            os.chown(place, self._user.pw_uid, self._user.pw_gid)
+        self._admin(f"CREATE TABLESPACE {name} LOCATION '{place}'")
+        for table in tables:
+            self._admin(f"ALTER TABLE {table} SET TABLESPACE {name}", url.rsplit("/", 1)[1])
+        return name
+
+    def drop_tablespace(self, name: str) -> None:
+        """Drop an empty tablespace."""
+        self._admin(f"DROP TABLESPACE {name}")
 
     def url(self, database: str) -> str:
         """Return the address of a database."""
@@ -177,9 +179,9 @@ class Postgres:
             return base
         return {**base, "user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
 
-    def _admin(self, statement: str) -> object:
+    def _admin(self, statement: str, database: str = "postgres") -> object:
         with psycopg.connect(
-            host=str(self.folder), port=_PORT, user=OWNER, dbname="postgres", autocommit=True, connect_timeout=10
+            host=str(self.folder), port=_PORT, user=OWNER, dbname=database, autocommit=True, connect_timeout=10
         ) as connection:
             cursor = connection.execute(statement)  # type: ignore[arg-type]
             row = cursor.fetchone() if cursor.description else None
