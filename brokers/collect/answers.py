@@ -62,6 +62,8 @@ class Scrape:
     vhosts: Figures | None = None
     # Broker-wide figures by metric name, as the management API's overview tells them.
     overview: Mapping[str, float] | None = None
+    # Prometheus was asked for counters: where it was not, what has no count is unknown, and not zero.
+    asked_counters: bool = True
     # The errors of calls of the management API that failed, by path.
     untold: Mapping[str, BrokerError] = field(default_factory=dict)
     measures: tuple[CallMeasure, ...] = ()
@@ -72,3 +74,8 @@ class Scrape:
     def told_nothing(self) -> bool:
         """No queue was told of, by anybody."""
         return self.exposed is None and self.queues is None
+
+    @property
+    def uncounted(self) -> bool:
+        """A node's counts are missing: what is added up over nodes is unknown."""
+        return bool(self.silent) or not self.asked_counters

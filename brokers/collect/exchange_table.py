@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from brokers.collect.answers import NO_SAMPLES, Scrape
+from brokers.collect.answers import Scrape
 from brokers.collect.basis import Reading
 from brokers.collect.labels import LabelCache
-from brokers.collect.queue_table import figure_slots, summed
+from brokers.collect.queue_table import figure_slots, node_sum, summed
 from brokers.series.codec import Table
 from brokers.series.metrics import Kind
 
@@ -26,10 +26,9 @@ def exchange_table(scrape: Scrape, labels: LabelCache, reading: Reading) -> Tabl
     known = labels.directory.by_slot.get(Kind.EXCHANGE, {})
     slots = np.array(sorted(slot for slot, found in known.items() if found.gone_ms is None), dtype=np.int64)
     columns: dict[str, NDArray[np.float64]] = {}
-    if reading.counters_exposed and scrape.exposed is not None:
+    if reading.counters_exposed and scrape.exposed is not None and scrape.asked_counters:
         for name, family in EXCHANGE_COUNTERS.items():
-            told = [node_families.get(family, NO_SAMPLES) for node_families in scrape.exposed.values()]
-            sums = summed(slots, [(labels.slots(Kind.EXCHANGE, raw), values) for raw, values in told])
+            sums = node_sum(scrape.exposed, labels, Kind.EXCHANGE, (family,), slots)
             if reading.counted:
                 sums = np.where(np.isnan(sums), 0.0, sums)
             columns[name] = np.full(len(slots), np.nan) if scrape.silent else sums

@@ -101,9 +101,10 @@ def build(scrape: Scrape, labels: LabelCache, base: Base, reading: Reading, vers
     node_table, node_parts = _node_table(scrape, labels, nodes)
     parts = _parts(scrape, reading, node_parts)
     exchanges = exchange_table(scrape, labels, reading)
-    vhosts = vhost_table(scrape, labels, queues, exchanges, base, reading, parts)
+    restarted = _restarted(nodes, node_table, labels, base)
+    vhosts = vhost_table(scrape, labels, queues, exchanges, base, reading, parts, restarted)
     tables = {
-        Kind.BROKER: _broker_table(scrape, labels, nodes, vhosts, base, parts),
+        Kind.BROKER: _broker_table(scrape, labels, nodes, vhosts, base, parts, restarted),
         Kind.NODE: node_table,
         Kind.VHOST: vhosts,
         Kind.EXCHANGE: exchanges,
@@ -154,6 +155,19 @@ def _node_table(scrape: Scrape, labels: LabelCache, nodes: list[NodeSeen]) -> tu
     return _table(Kind.NODE, rows), parts
 
 
+def _restarted(nodes: list[NodeSeen], table: Table, labels: LabelCache, base: Base) -> frozenset[str]:
+    """Return the nodes that run for a shorter time than they did at the base: what they had counted then is lost."""
+    if base.frame is None:
+        return frozenset()
+    held = base.frame.table(Kind.NODE)
+    slots = {node.name: labels.directory.slot(Kind.NODE, "", node.name) for node in nodes}
+    return frozenset(
+        name
+        for name, slot in slots.items()
+        if slot is not None and table.value(slot, "uptime") < held.value(slot, "uptime")
+    )
+
+
 def _told_by_management(node: NodeSeen) -> dict[str, float]:
     row = {
         "running": _flag(node.running),
@@ -189,7 +203,13 @@ def _parts(scrape: Scrape, reading: Reading, node_parts: dict[str, dict[str, flo
 
 
 def _broker_table(
-    scrape: Scrape, labels: LabelCache, nodes: list[NodeSeen], vhosts_told: Table, base: Base, parts: Parts
+    scrape: Scrape,
+    labels: LabelCache,
+    nodes: list[NodeSeen],
+    vhosts_told: Table,
+    base: Base,
+    parts: Parts,
+    restarted: frozenset[str],
 ) -> Table:
     row: dict[str, float] = dict.fromkeys(("ready", "unacked", "consumers", "queues"), math.nan)
     if not scrape.told_nothing:  # the sum of no vhosts is zero only where somebody told of queues
@@ -215,7 +235,9 @@ def _broker_table(
     )
     for counter in GLOBAL_COUNTERS:
         before = held.value(0, counter) if held else math.nan
-        row[counter] = math.nan if scrape.silent else counters.accumulate(counter, tallies, base.parts, before)
+        row[counter] = (
+            math.nan if scrape.silent else counters.accumulate(counter, tallies, base.parts, before, restarted)
+        )
     return _table(Kind.BROKER, {0: row})
 
 

@@ -45,7 +45,8 @@ def told_by(chosen: Plan, tier: Tier) -> frozenset[str]:
     """Return the figures, as `kind.metric`, that only a tier of this plan tells."""
     if tier is Tier.CONSUMERS:
         # Details have them too, but seldomer.
-        return frozenset(f"{kind}.consumers" for kind in (Kind.QUEUE, Kind.VHOST, Kind.BROKER))
+        told = {f"{kind}.consumers" for kind in (Kind.QUEUE, Kind.VHOST, Kind.BROKER)}
+        return frozenset(told | {f"{Kind.QUEUE}.prefetch"})
     if tier is Tier.DETAILS:
         return frozenset(f"{Kind.QUEUE}.{name}" for name in SELDOM)
     if tier is Tier.CHANNELS:

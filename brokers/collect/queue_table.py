@@ -23,7 +23,7 @@ _GAUGES = {
     "consumers": "rabbitmq_detailed_queue_consumers",
 }
 # Since RabbitMQ 4.0. `delivered` adds what was subscribed to and what was fetched, acknowledged by hand or not.
-_COUNTERS = {
+QUEUE_COUNTERS = {
     "published": ("rabbitmq_detailed_queue_exchange_messages_published_total",),
     "delivered": (
         "rabbitmq_detailed_queue_messages_delivered_ack_total",
@@ -34,7 +34,7 @@ _COUNTERS = {
     "acknowledged": ("rabbitmq_detailed_queue_messages_acked_total",),
     "redelivered": ("rabbitmq_detailed_queue_messages_redelivered_total",),
 }
-COUNTERS = tuple(_COUNTERS)
+COUNTERS = tuple(QUEUE_COUNTERS)
 # Dear for the broker, so that only some ticks ask for them: the family queue_metrics, led by the queue's own node.
 _SELDOM = {
     "capacity": "rabbitmq_detailed_queue_consumer_capacity",
@@ -48,7 +48,7 @@ _STREAM_LAG = "rabbitmq_detailed_stream_consumer_max_offset_lag"
 # Every family that is read of queues.
 NAMES = (
     *_GAUGES.values(),
-    *(name for names in _COUNTERS.values() for name in names),
+    *(name for names in QUEUE_COUNTERS.values() for name in names),
     *_SELDOM.values(),
     _HEAD,
     _STREAM_LAG,
@@ -76,16 +76,17 @@ def queue_table(
     if scrape.exposed is None:
         return _from_figures(scrape.queues, labels, last)
     gauges, told, contested = _gauges(scrape.exposed, labels)
-    gauges["prefetch"] = _prefetch(labels, told, gauges["consumers"])
+    if "consumers" in gauges:
+        gauges["prefetch"] = _prefetch(labels, told, gauges["consumers"])
     slots = told if whole else np.union1d(told, _kept(labels, last, told))
     columns = {name: _spread(told, values, slots) for name, values in gauges.items()}
     if _asked(scrape.exposed, _STREAM_LAG):
         columns["stream_lag"] = _highest(slots, scrape.exposed, labels, _STREAM_LAG)
     seen = np.isin(slots, told)
-    if counters_exposed:
+    if counters_exposed and scrape.asked_counters:
         silent = bool(scrape.silent)
-        for name, families in _COUNTERS.items():
-            columns[name] = _counter(scrape.exposed, labels, families, slots)
+        for name, families in QUEUE_COUNTERS.items():
+            columns[name] = node_sum(scrape.exposed, labels, Kind.QUEUE, families, slots)
             if silent:  # any node may hold a share of any queue's count
                 columns[name][:] = np.nan
             elif counted:
@@ -124,8 +125,8 @@ def _gauges(
     contested = told[claims > 1]
     columns: dict[str, NDArray[np.float64]] = {}
     owners = _owners(labels, contested, by_node)
-    seldom = {name: family for name, family in _SELDOM.items() if _asked(exposed, family)}
-    for metric, family in {**_GAUGES, **seldom}.items():
+    wanted = {name: family for name, family in (_GAUGES | _SELDOM).items() if _asked(exposed, family)}
+    for metric, family in wanted.items():
         parts = []
         for node, families in exposed.items():
             raw, values = families.get(family, NO_SAMPLES)
@@ -199,14 +200,19 @@ def _owners(
     return {node: np.array(slots, dtype=np.int64) for node, slots in owned.items()}
 
 
-def _counter(
-    exposed: Mapping[str, Mapping[str, Samples]], labels: LabelCache, families: Sequence[str], slots: NDArray[np.int64]
+def node_sum(
+    exposed: Mapping[str, Mapping[str, Samples]],
+    labels: LabelCache,
+    kind: Kind,
+    families: Sequence[str],
+    slots: NDArray[np.int64],
 ) -> NDArray[np.float64]:
+    """Add up what nodes tell of objects in several families; NaN where none tells anything."""
     parts = []
     for node_families in exposed.values():
         for family in families:
             raw, values = node_families.get(family, NO_SAMPLES)
-            parts.append((labels.slots(Kind.QUEUE, raw), values))
+            parts.append((labels.slots(kind, raw), values))
     return summed(slots, parts)
 
 

@@ -76,6 +76,7 @@ def scrape(clients: Clients, chosen: Plan, due: Collection[Tier] | None = None) 
         exchanges=figures.of_exchanges(_answer(asked, _EXCHANGES), counted=chosen.reading.counted),
         vhosts=figures.of_vhosts(_answer(asked, _VHOSTS), counted=chosen.reading.counted),
         overview=figures.of_overview(_answer(asked, _OVERVIEW), counted=chosen.reading.counted),
+        asked_counters=Tier.COUNTERS in now,
         untold=_untold(clients, asked, deadline_s),
         measures=measures,
         cpu_s=sum(job.cpu_s for job in jobs),

@@ -7,6 +7,7 @@ what publishers sent by its exchanges, as the management API counts it. Else the
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping
 
 import msgspec
 import numpy as np
@@ -16,8 +17,9 @@ from brokers.collect import counters
 from brokers.collect.answers import Scrape
 from brokers.collect.basis import Base, Reading
 from brokers.collect.counters import Parts
+from brokers.collect.exchange_table import EXCHANGE_COUNTERS
 from brokers.collect.labels import LabelCache
-from brokers.collect.queue_table import QueueTable, summed
+from brokers.collect.queue_table import QUEUE_COUNTERS, QueueTable, node_sum, summed
 from brokers.registry.details import VhostDetail
 from brokers.series.codec import Table
 from brokers.series.metrics import Kind
@@ -35,8 +37,9 @@ def vhost_table(
     base: Base,
     reading: Reading,
     parts: Parts,
+    restarted: Collection[str] = (),
 ) -> Table:
-    """Return the table of the vhosts that are there, or in which a queue is."""
+    """Return the table of the vhosts that are there, or in which a queue is. `restarted`: nodes, since the base."""
     known = labels.directory.by_slot.get(Kind.VHOST, {})
     home = labels.vhosts_of(queues.table.slots.astype(np.int64))
     there = {slot for slot, vhost in known.items() if vhost.gone_ms is None} | set(np.unique(home[home >= 0]).tolist())
@@ -47,6 +50,8 @@ def vhost_table(
     if scrape.exposed is None:
         blind = np.array([_unreadable(known[slot].detail) for slot in slots.tolist()], dtype=np.bool_)
         columns = {name: np.where(blind, np.nan, values) for name, values in columns.items()}
+    # A node that is the only one counts nothing of before its restart.
+    alone = len(labels.directory.by_slot.get(Kind.NODE, {})) == 1
     if reading.counters_exposed:
         for names, table, kind, where in (
             (_BY_QUEUE, queues.table, Kind.QUEUE, home),
@@ -57,21 +62,25 @@ def vhost_table(
                 labels.vhosts_of(exchanges.slots.astype(np.int64), Kind.EXCHANGE),
             ),
         ):
-            grown = _grew(table, kind, names, base, reading)
+            anew = _anew(scrape, labels, table, kind, names, restarted)
+            grown = _grew(table, kind, names, base, reading, anew)
             for name in names:
                 before = _before(slots, base, name)
                 sums = summed(slots, [(where, grown[name])])
                 # A vhost without a queue has counted nothing since.
                 columns[name] = (
                     np.full(len(slots), np.nan)
-                    if scrape.silent
+                    if scrape.uncounted
                     else before + np.where(np.isin(slots, where), sums, 0.0)
                 )
     else:
         for name in VHOST_COUNTERS:
             before = _before(slots, base, name)
             columns[name] = np.array(
-                [_told(known[slot].name, name, parts, base.parts, before[i]) for i, slot in enumerate(slots.tolist())],
+                [
+                    _told(known[slot].name, name, parts, base.parts, before[i], alone=bool(restarted) and alone)
+                    for i, slot in enumerate(slots.tolist())
+                ],
                 dtype=np.float64,
             )
     return Table(slots.astype(np.uint32), columns)
@@ -86,19 +95,29 @@ def _before(slots: NDArray[np.int64], base: Base, name: str) -> NDArray[np.float
     return np.where(np.isnan(before), 0.0, before)
 
 
-def _told(vhost: str, counter: str, parts: Parts, base: Parts | None, before: float) -> float:
-    """Return a counter that the management API counts by vhost, accumulated since the base."""
+def _told(vhost: str, counter: str, parts: Parts, base: Parts | None, before: float, *, alone: bool) -> float:
+    """Return a counter that the management API counts by vhost, accumulated since the base.
+
+    `alone`: the broker is one node, which restarted since.
+    """
     now = parts.counts.get(f"vhost:{vhost}", {}).get(counter, math.nan)
     if base is not None and base.source != parts.source:
         return math.nan if math.isnan(now) else before
     held = base.counts.get(f"vhost:{vhost}") if base else None
+    if alone and held is not None:
+        return before + now
     if held is None:  # first seen: its past is as long as its count
         return before + now
     return before + counters.growth(now, held.get(counter))
 
 
 def _grew(
-    table: Table, kind: Kind, names: tuple[str, ...], base: Base, reading: Reading
+    table: Table,
+    kind: Kind,
+    names: tuple[str, ...],
+    base: Base,
+    reading: Reading,
+    anew: Mapping[str, NDArray[np.float64]],
 ) -> dict[str, NDArray[np.float64]]:
     """Return what each object counted since the base, by counter."""
     now = {name: table.column(name) for name in names}
@@ -117,8 +136,23 @@ def _grew(
     for name, values in now.items():
         before = np.full(len(values), np.nan)
         before[in_base] = held.column(name)[position[in_base]]
-        grown[name] = counters.grown(values, before, in_base)
+        grown[name] = counters.grown(values, before, in_base, anew.get(name))
     return grown
+
+
+def _anew(
+    scrape: Scrape, labels: LabelCache, table: Table, kind: Kind, names: tuple[str, ...], restarted: Collection[str]
+) -> dict[str, NDArray[np.float64]]:
+    """Return by counter what nodes that restarted counted of each object; empty where none did."""
+    told = {node: families for node, families in (scrape.exposed or {}).items() if node in restarted}
+    if not told:
+        return {}
+    slots = table.slots.astype(np.int64)
+    found = {}
+    for name in names:
+        families = QUEUE_COUNTERS[name] if kind is Kind.QUEUE else (EXCHANGE_COUNTERS[name],)
+        found[name] = np.nan_to_num(node_sum(told, labels, kind, families, slots))
+    return found
 
 
 def _counted(slots: NDArray[np.int64], home: NDArray[np.int64], scrape: Scrape) -> NDArray[np.float64]:

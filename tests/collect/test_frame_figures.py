@@ -9,12 +9,23 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from brokers.collect.answers import Figures, Samples, Scrape
+from brokers.collect.answers import Figures, NodeSeen, Samples, Scrape
 from brokers.collect.basis import Base
 from brokers.registry.details import QueueDetail
 from brokers.registry.slots import KnownObject, ObjectName
 from brokers.series.metrics import Kind
-from tests.collect.test_frame import CONSUMERS, MANAGEMENT, RUNNING, following, made, node, series, world
+from tests.collect.test_frame import (
+    CONSUMERS,
+    MANAGEMENT,
+    READY,
+    RUNNING,
+    UNACKED,
+    following,
+    made,
+    node,
+    series,
+    world,
+)
 
 CAPACITY = "rabbitmq_detailed_queue_consumer_capacity"
 HEAD = "rabbitmq_detailed_queue_head_message_timestamp"
@@ -69,6 +80,27 @@ def test_what_a_tick_did_not_ask_for_has_no_column_in_it() -> None:
     assert asked.frame.table(Kind.QUEUE).value(0, "capacity") == 0.5
     assert asked.frame.table(Kind.QUEUE).value(0, "stream_lag") == 12
     assert "memory" not in asked.frame.table(Kind.QUEUE).columns
+
+
+def test_counters_that_a_tick_did_not_ask_for_are_unknown_and_go_on_afterwards() -> None:
+    labels = world([("/", "q0"), ("/", "q1")])
+    counting = one(node({"q0": 1, "q1": 0}, {"q0": 100}, 50) | published({"amq.topic": 70}))
+    first = made(counting, labels)
+    bare = node({"q0": 1, "q1": 0})
+    depth_only = {name: bare[name] for name in (READY, UNACKED)}
+    second = made(replace(one(depth_only), asked_counters=False), labels, following(first))
+    for kind, name in ((Kind.VHOST, "delivered"), (Kind.VHOST, "published"), (Kind.BROKER, "published")):
+        assert math.isnan(second.frame.table(kind).value(0, name)), (kind, name)
+    assert math.isnan(second.frame.table(Kind.QUEUE).value(1, "delivered"))
+    assert math.isnan(second.frame.table(Kind.EXCHANGE).value(0, "published"))
+    assert "consumers" not in second.frame.table(Kind.QUEUE).columns
+    assert second.frame.table(Kind.VHOST).value(0, "ready") == 1
+    # The base stays where everything was counted.
+    more = one(node({"q0": 1, "q1": 0}, {"q0": 130}, 60) | published({"amq.topic": 75}))
+    third = made(more, labels, Base(first.frame, first.parts, second.frame)).frame
+    assert third.table(Kind.VHOST).value(0, "delivered") == 130
+    assert third.table(Kind.VHOST).value(0, "published") == 75
+    assert third.table(Kind.BROKER).value(0, "published") == 60
 
 
 def test_the_slowest_consumer_of_a_stream_is_told_by_whichever_node_it_is_on() -> None:
@@ -146,3 +178,46 @@ def test_a_vhosts_confirms_and_unroutable_messages_come_from_the_management_api_
     vhosts = Figures([("", "/")], {name: np.array([value]) for name, value in told.items()})
     table = made(Scrape(1000, RUNNING[:1], vhosts=vhosts), labels, reading=MANAGEMENT).frame.table(Kind.VHOST)
     assert {name: table.value(0, name) for name in told} == told
+
+
+def runs(seconds: float) -> dict[str, Samples]:
+    return {"rabbitmq_erlang_uptime_seconds": ([b""], np.array([seconds]))}
+
+
+def test_a_node_that_began_anew_is_counted_whole_even_where_it_counts_more_by_now() -> None:
+    labels = world([("/", "q0")], nodes=("a",))
+    first = made(one(node({"q0": 0}, {"q0": 100}, 100) | published({"amq.topic": 100}) | runs(500)), labels)
+    told = node({"q0": 0}, {"q0": 150}, 160) | published({"amq.topic": 170}) | runs(12)
+    then = made(one(told), labels, following(first)).frame
+    assert then.table(Kind.VHOST).value(0, "delivered") == 250
+    assert then.table(Kind.VHOST).value(0, "published") == 270
+    assert then.table(Kind.BROKER).value(0, "published") == 260
+
+
+def test_one_node_of_several_that_began_anew_makes_no_sum_leap() -> None:
+    labels = world([("/", "q0"), ("/", "q1")])
+
+    def cluster(first: Mapping[str, float], second: Mapping[str, float], uptime: float) -> Scrape:
+        nodes = {"a": node({"q0": 0, "q1": 0}, first) | runs(900), "b": node({}, second) | runs(uptime)}
+        return Scrape(1000, RUNNING, nodes)
+
+    before = made(cluster({"q0": 600, "q1": 5}, {"q0": 400}, 800), labels)
+    then = made(cluster({"q0": 610, "q1": 9}, {"q0": 7}, 10), labels, following(before)).frame
+    # The node counted 7 since it began; what the other counted of the same queue can't be told from what was lost.
+    assert then.table(Kind.VHOST).value(0, "delivered") == 1005 + 7 + 4
+    again = made(cluster({"q0": 620, "q1": 9}, {"q0": 8}, 15), labels, Base(then, None, then))
+    assert again.frame.table(Kind.VHOST).value(0, "delivered") == 1016
+
+
+def test_the_only_node_of_a_broker_without_prometheus_is_counted_whole_too() -> None:
+    labels = world([("/", "q0")], nodes=("a",))
+
+    def told(delivered: float, uptime_s: float) -> Scrape:
+        vhosts = Figures([("", "/")], {"delivered": np.array([delivered])})
+        return Scrape(1000, (NodeSeen("a", running=True, uptime_s=uptime_s),), vhosts=vhosts)
+
+    first = made(told(100, 500), labels, reading=MANAGEMENT)
+    then = made(told(130, 4), labels, following(first), MANAGEMENT)
+    later = made(told(135, 9), labels, following(then), MANAGEMENT)
+    values = [built.frame.table(Kind.VHOST).value(0, "delivered") for built in (first, then, later)]
+    assert values == [100, 230, 235]

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 from pika import spec
 
@@ -21,6 +21,9 @@ EXPIRING, FULL, RETURNED = "load.expiring", "load.full", "load.returned"
 LETTERS = "load.letters"
 _DLX = {"x-dead-letter-exchange": DEAD}
 
+# Messages by (kind, name, what): ("queue", "load.classic", "delivered").
+Sums: TypeAlias = Counter[tuple[str, str, str]]
+
 
 class KnownLoad:
     """`round` sends a second's worth through new channels; `sent` has what was counted, by (kind, object, what).
@@ -32,10 +35,10 @@ class KnownLoad:
     def __init__(self, broker: TestBroker, vhost: str, *, each: int = 40, quorum: bool = True) -> None:
         self.broker, self.vhost, self.each = broker, vhost, each
         self.work = (CLASSIC, QUORUM) if quorum else (CLASSIC,)
-        self.sent: Counter[tuple[str, str, str]] = Counter()
+        self.sent: Sums = Counter()
         self.rounds = 0
-        # Sums at moments: (monotonic seconds, a copy of `sent`).
-        self.history: list[tuple[float, Counter[tuple[str, str, str]]]] = []
+        # Sums at the end of each round: (monotonic seconds, a copy of `sent`).
+        self.history: list[tuple[float, Sums]] = []
         self._queue_of: dict[str, str] = {}
         self._unconfirmed: dict[int, str] = {}
         self._publisher: Wire | None = None
@@ -77,6 +80,10 @@ class KnownLoad:
         self._fetch()
         if QUORUM in self.work:
             self._return_too_often()
+        reasons = ("rejected", "expired", "maxlen", "delivery_limit")
+        self.sent["broker", "", "dead_lettered"] = sum(
+            self.sent["broker", "", f"dead_lettered_{one}"] for one in reasons
+        )
         self.rounds += 1
         self.history.append((time.monotonic(), Counter(self.sent)))
 
@@ -216,15 +223,12 @@ class KnownLoad:
             self._add(kind, name, what, many)
 
     def _count(self, what: str, exchange: str) -> None:
-        self._add("exchange", exchange, what)
-        self._add("broker", "", what)
-        if what != "published":  # of a vhost these are what entered queues
-            self._add("vhost", self.vhost, what)
+        for kind, name in (("exchange", exchange), ("vhost", self.vhost), ("broker", "")):
+            self._add(kind, name, what)
 
     def _entered(self, exchange: str, queue: str, *, confirm: bool) -> None:
         self._count("published", exchange)
         self._add("queue", queue, "published")
-        self._add("vhost", self.vhost, "published")
         if confirm:
             self._add("broker", "", "received_confirm")
 
