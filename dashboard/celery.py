@@ -56,12 +56,12 @@ app.conf.update(
             "schedule": 0.5,
             "options": {"expires": 2, "ignore_result": True},
         },
-        "prune": {
-            "task": "brokers.collect.tasks.prune",
-            "schedule": 600.0,
-            "options": {"expires": 300, "ignore_result": True},
+        "keep history": {
+            "task": "brokers.series.tasks.keep_all",
+            "schedule": 60.0,
+            "options": {"expires": 50, "ignore_result": True},
         },
     },
     beat_max_loop_interval=0.5,
 )
-app.autodiscover_tasks(["brokers.collect"])
+app.autodiscover_tasks(["brokers.collect", "brokers.series"])

@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 
 from celery import shared_task
-from django.conf import settings
 
 from brokers.collect import room
 from brokers.collect.claims import TICK_DEADLINE_S, Claim, Lane, claim, due, free_readings, release
 from brokers.collect.definitions import read_definitions
 from brokers.collect.poll import guarded, now_ms
-from brokers.series import store
 
 logger = logging.getLogger(__name__)
 
@@ -44,12 +42,6 @@ def poll(broker_id: int, token: str) -> str:
 def definitions(broker_id: int, token: str) -> str:
     """Read one broker's definitions under its claim."""
     return read_definitions(broker_id, token)
-
-
-@shared_task(name="brokers.collect.tasks.prune", ignore_result=True)
-def prune() -> int:
-    """Delete snapshots that are older than the installation keeps them; return how many."""
-    return store.delete_before(now_ms() - settings.WARREN_HISTORY_HOURS * 3_600_000)
 
 
 def _claim_and_send(task: object, broker_id: int, moment: int, lane: Lane) -> bool:

@@ -94,6 +94,10 @@ class Cells:
             self.last[:, where], self.low[:, where], self.high[:, where], self.total[:, where], self.weight[:, where]
         )
 
+    def rows(self, where: NDArray[np.intp]) -> Cells:
+        """Return some of the objects."""
+        return Cells(self.last[where], self.low[where], self.high[where], self.total[where], self.weight[where])
+
 
 FIELDS = ("last", "low", "high", "total", "weight")
 
@@ -236,7 +240,7 @@ class Sum:
             ticks,
             name in RATES,
             name not in RATES and shape_of(kind, name) is Shape.GAUGE,
-            {field: np.zeros(count) for field in FIELDS[:4]},
+            {field: np.zeros(count) for field in ("last", "low", "high", "total", "grown")},
             np.zeros(count),
             np.zeros(count, dtype=np.bool_),
             np.zeros(count, dtype=np.bool_),
@@ -252,7 +256,9 @@ class Sum:
             rate = np.where(counted, cells.total / np.where(counted, cells.weight, 1), cells.high / 1000.0)
             unknown = np.isnan(rate) | np.isnan(cells.high)
             self._broken |= (present & unknown & ~self._young(part)).any(axis=0)
+            # Of a poll the rates add up, whatever each part counts from; of a roll-up what was counted does.
             self._sums["total"] += np.where(counted & ~unknown, rate, 0.0).sum(axis=0)
+            self._sums["grown"] += cells.total.sum(axis=0)
             self._weight = np.fmax(self._weight, cells.weight.max(axis=0, initial=0.0))
             self._sums["low"] += np.nansum(np.where(present, cells.low, 0.0), axis=0)
             self._sums["high"] += np.nansum(np.where(present, cells.high, 0.0), axis=0)
@@ -273,6 +279,8 @@ class Sum:
         unknown = self._broken | ~self._present
         weight = self._weight if self.is_rate else self.ticks.polls.astype(np.float64)
         total = self._sums["total"] * weight
+        if self.is_rate:
+            total = np.where(self.ticks.polls > 1, self._sums["grown"], total)
         sums = {name: np.where(unknown, np.nan, self._sums[name])[np.newaxis] for name in ("last", "low", "high")}
         if not (self.is_rate or self.is_gauge):
             sums["low"] = sums["high"] = sums["last"]

@@ -201,6 +201,13 @@ def packed(payload: bytes | memoryview, kind: Kind, metrics: Collection[str]) ->
     return found
 
 
+def check(payload: bytes | memoryview) -> None:
+    """Raise CorruptSnapshotError where a payload can't be read."""
+    for entry, parts in _parts(bytes(payload)):
+        for column, data in parts:
+            _raw(data, column.dtype, entry.rows)
+
+
 def columns_of(beginning: bytes | memoryview, kind: Kind) -> set[str]:
     """Return the names of a kind's columns from the first HEADER_BYTES of a payload; none where they can't be read."""
     beginning = bytes(beginning)

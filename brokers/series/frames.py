@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from brokers.series.codec import Frame, Table
-from brokers.series.history import CONTEXT_MS, consistent, open_history
+from brokers.series.history import consistent, open_history
 from brokers.series.metrics import Kind
+from brokers.series.pieces import CONTEXT_MS
 from brokers.series.rates import GAP_CADENCES
 
 
@@ -25,7 +26,11 @@ def frames(broker_id: int, kind: Kind, metrics: Sequence[str], at_ms: Sequence[i
 
 def _frames(broker_id: int, kind: Kind, metrics: Sequence[str], at_ms: Sequence[int]) -> list[Frame | None]:
     moments = np.asarray(at_ms, dtype=np.int64)
-    history = open_history(broker_id, int(moments.min()) - CONTEXT_MS, int(moments.max()))
+    # As fine as the moments lie apart; what is further back than that is found in coarser samples.
+    apart = np.diff(np.unique(moments))
+    step_ms = int(np.median(apart)) if len(apart) else 1
+    start_ms, end_ms = int(moments.min()) - CONTEXT_MS, int(moments.max())
+    history = open_history(broker_id, start_ms, end_ms, step_ms, context=False)
     ticks = history.ticks
     if len(ticks) == 0:
         return [None] * len(moments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -9,14 +10,20 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from brokers.series import snapshots
-from brokers.series.cells import Cells, Ticks, of_counter, of_values, shape_of
+from brokers.series import blocks, snapshots
+from brokers.series.cells import Cells, Ticks, joined_cells, joined_ticks
 from brokers.series.codec import Packed
-from brokers.series.metrics import Kind, Shape
-from brokers.series.rates import HOLDS_MS, Floats
+from brokers.series.columns import CorruptBlockError, Floats
+from brokers.series.coverage import Stretch, Window, cover
+from brokers.series.levels import Level, preferred
+from brokers.series.metrics import Kind
+from brokers.series.models import Block, Span
+from brokers.series.pieces import ALL_FIELDS, CONTEXT_MS, Piece, piece_of
+from brokers.series.snapshots import MovedError
+from brokers.series.spans import spans_between
 
-# How far before a range samples are read, so that its first rates are known.
-CONTEXT_MS = HOLDS_MS + 60_000
+logger = logging.getLogger(__name__)
+
 # Cells of one matrix in memory: 16 MB.
 _CELLS_AT_ONCE = 2_000_000
 _ATTEMPTS = 6
@@ -35,63 +42,130 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """The samples of one broker between two moments; what they hold is read part by part."""
+    """The samples of one broker between two moments, by piece; what they hold is read part by part."""
 
     broker_id: int
     ticks: Ticks
-    # Snapshots from a bit before the range on; the samples of the range begin at `first`.
-    rows: list[snapshots.SnapshotRow]
-    first: int
+    pieces: Sequence[Piece]
 
-    def parts(self, kind: Kind, slots: Sequence[int] | None, metrics: Sequence[str]) -> Iterator[Part]:
-        """Yield the stored metrics of objects (None: of all that are there), some objects at a time, slots ascending.
+    def parts(
+        self,
+        kind: Kind,
+        slots: Sequence[int] | None,
+        metrics: Sequence[str],
+        fields: frozenset[str] = ALL_FIELDS,
+    ) -> Iterator[Part]:
+        """Yield the stored metrics of objects (None: of all that are there), whole groups at a time, slots ascending.
 
-        Objects that are asked for and in no sample are not left out. Raises SnapshotsMovedError.
+        Objects that are asked for and in no sample are not left out. Of roll-ups only `fields` of the cells are read.
+        Raises MovedError where what was found when the history was opened is no longer there.
         """
-        tables: list[tuple[int, Packed]] = list(snapshots.opened(self.rows, kind, metrics))
-        if slots is None:
-            lists = {id(table.slots): table.slots for _, table in tables}
-            wanted = np.unique(np.concatenate(list(lists.values()))) if lists else np.empty(0, dtype=np.uint32)
-        else:
-            wanted = np.unique(np.asarray(slots, dtype=np.uint32))
-        many = max(64, _CELLS_AT_ONCE // max(1, len(self.rows)))
-        for begin in range(0, len(wanted), many):
-            yield self._part(kind, tables, wanted[begin : begin + many], metrics)
+        tables = [list(snapshots.opened(piece.rows, kind, metrics)) for piece in self.pieces]
+        wanted = None if slots is None else np.unique(np.asarray(slots, dtype=np.uint32))
+        groups = self._groups(kind, tables) if wanted is None else np.unique(wanted // blocks.GROUP)
+        samples = sum(len(piece.ticks) for piece in self.pieces)
+        many = max(1, _CELLS_AT_ONCE // max(1, samples * blocks.GROUP))
+        for begin in range(0, len(groups), many):
+            chunk = groups[begin : begin + many]
+            opened = self._open(kind, chunk)
+            if wanted is None:
+                found = _slots_in(chunk, opened, tables)
+            else:
+                found = wanted[np.isin(wanted // blocks.GROUP, chunk)]
+            if len(found):
+                yield self._part(kind, found, metrics, opened, tables, fields)
+        ids = self._span_ids()
+        if ids and Span.objects.filter(id__in=ids).count() < len(ids):
+            raise MovedError
 
     def _part(
-        self, kind: Kind, tables: Sequence[tuple[int, Packed]], slots: NDArray[np.uint32], metrics: Sequence[str]
+        self,
+        kind: Kind,
+        slots: NDArray[np.uint32],
+        metrics: Sequence[str],
+        opened: dict[tuple[int, int], blocks.Block],
+        tables: Sequence[list[tuple[int, Packed]]],
+        fields: frozenset[str],
     ) -> Part:
-        there, values = snapshots.matrix(len(self.rows), tables, slots, metrics)
-        ticks = ticks_of(self.rows)
-        inside = slice(self.first, None)
-        cells = {name: raw_cells(kind, name, ticks, column, there).part(inside) for name, column in values.items()}
-        return Part(slots, there[:, inside], cells)
+        found = [
+            piece.read(kind, slots, metrics, opened, table, fields)
+            for piece, table in zip(self.pieces, tables, strict=True)
+        ]
+        return Part(
+            slots,
+            np.concatenate([there for there, _ in found], axis=1) if len(found) > 1 else found[0][0],
+            {name: joined_cells([cells[name] for _, cells in found]) for name in metrics},
+        )
+
+    def _span_ids(self) -> list[int]:
+        return [source.span_id for piece in self.pieces for source in piece.sources]
+
+    def _groups(self, kind: Kind, tables: Sequence[list[tuple[int, Packed]]]) -> NDArray[np.int64]:
+        stored = Block.objects.filter(span_id__in=self._span_ids(), kind=str(kind)).values_list("group", flat=True)
+        found = set(stored.distinct())
+        for slots in _distinct(tables):
+            found.update(np.unique(slots // blocks.GROUP).tolist())
+        return np.array(sorted(found), dtype=np.int64)
+
+    def _open(self, kind: Kind, groups: NDArray[np.integer]) -> dict[tuple[int, int], blocks.Block]:
+        ids = self._span_ids()
+        found: dict[tuple[int, int], blocks.Block] = {}
+        if not ids or not len(groups):
+            return found
+        rows = Block.objects.filter(span_id__in=ids, kind=str(kind))
+        # Groups that lie side by side are a range of the index.
+        if int(groups[-1]) - int(groups[0]) + 1 == len(groups):
+            rows = rows.filter(group__gte=int(groups[0]), group__lte=int(groups[-1]))
+        else:
+            rows = rows.filter(group__in=groups.tolist())
+        for span_id, group, payload in rows.values_list("span_id", "group", "payload").iterator(chunk_size=50):
+            try:
+                found[span_id, group] = blocks.decode(payload, group)
+            except CorruptBlockError as error:
+                # A gap, as if nothing had been stored.
+                logger.warning("A block of span %s can't be read: %s", span_id, error)
+        return found
 
 
-def open_history(broker_id: int, start_ms: int, end_ms: int) -> History:
-    """Return what is stored between two moments, both inclusive."""
-    rows = snapshots.rows_between(broker_id, start_ms - CONTEXT_MS, end_ms)
-    first = next((index for index, row in enumerate(rows) if row.at_ms >= start_ms), len(rows))
-    return History(broker_id, ticks_of(rows[first:]), rows, first)
+def open_history(broker_id: int, start_ms: int, end_ms: int, step_ms: int = 1, *, context: bool = True) -> History:
+    """Return what is stored between two moments, both inclusive, of the resolution that is fit for a step.
+
+    Without `context` the first rates of single polls are unknown: what needs no rates is read cheaper.
+    """
+    context_ms = CONTEXT_MS if context else 0
+    rows = snapshots.rows_between(broker_id, start_ms - context_ms, end_ms)
+    spans = spans_between(broker_id, start_ms - context_ms, end_ms + 1)
+    windows = [Window(span.level, span.start_ms, span.end_ms) for span in spans]
+    stretches = cover(windows, start_ms, end_ms + 1, preferred(step_ms))
+    pieces = [piece_of(stretch, spans, rows, context_ms) for stretch in stretches]
+    return history_of(broker_id, pieces)
 
 
-def raw_cells(kind: Kind, metric: str, ticks: Ticks, values: Floats, there: Floats) -> Cells:
-    """Return the cells of a stored metric at single polls."""
-    if shape_of(kind, metric) is Shape.COUNTER:
-        return of_counter(ticks, values, there)
-    return of_values(values)
+def history_of(broker_id: int, pieces: Sequence[Piece]) -> History:
+    """Return pieces as one history; at least one piece remains, if only an empty one."""
+    kept = [piece for piece in pieces if len(piece.ticks) > piece.first] or list(pieces[:1])
+    return History(broker_id, joined_ticks([piece.inside for piece in kept]), kept)
 
 
-def ticks_of(rows: Sequence[snapshots.SnapshotRow]) -> Ticks:
-    """Return snapshots as samples."""
-    count = len(rows)
-    return Ticks(
-        np.fromiter((row.at_ms for row in rows), np.int64, count),
-        np.fromiter((row.cadence_ms for row in rows), np.int64, count),
-        np.fromiter((row.complete for row in rows), np.bool_, count),
-        np.ones(count, dtype=np.int64),
-        np.zeros(count, dtype=np.int64),
-    )
+def level_of(broker_id: int, level: Level, start_ms: int, end_ms: int) -> History:
+    """Return what one level has of [start_ms, end_ms), in blocks or snapshots."""
+    rows = snapshots.rows_between(broker_id, start_ms - CONTEXT_MS, end_ms - 1) if level is Level.RAW else []
+    spans = spans_between(broker_id, start_ms - CONTEXT_MS, end_ms, (level,))
+    return history_of(broker_id, [piece_of(Stretch(level, start_ms, end_ms), spans, rows)])
+
+
+def _distinct(tables: Sequence[list[tuple[int, Packed]]]) -> list[NDArray[np.uint32]]:
+    return list({id(table.slots): table.slots for piece in tables for _, table in piece}.values())
+
+
+def _slots_in(
+    groups: NDArray[np.integer],
+    opened: dict[tuple[int, int], blocks.Block],
+    tables: Sequence[list[tuple[int, Packed]]],
+) -> NDArray[np.uint32]:
+    found = [block.slots for block in opened.values()]
+    found += [slots[np.isin(slots // blocks.GROUP, groups)] for slots in _distinct(tables)]
+    return np.unique(np.concatenate(found)) if found else np.empty(0, dtype=np.uint32)
 
 
 def consistent(read: Callable[[], T]) -> T:
@@ -102,6 +176,6 @@ def consistent(read: Callable[[], T]) -> T:
     for _ in range(_ATTEMPTS - 1):
         try:
             return read()
-        except snapshots.SnapshotsMovedError:
+        except MovedError:
             continue
     return read()

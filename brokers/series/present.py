@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from brokers.registry.slots import Directory, KnownObject
 from brokers.series.codec import CorruptSnapshotError, Frame, Table, decode
+from brokers.series.frames import frames
 from brokers.series.metrics import RATES, Kind, stored_names
 from brokers.series.models import Snapshot
 from brokers.series.read import MIN_RATE_SPAN_MS
@@ -186,9 +187,15 @@ def _keeper(broker_id: int) -> _Keeper:
 def _advance(keeper: _Keeper, snapshot_id: int, at_ms: int, cadence_ms: int) -> Present | None:
     directory = keeper.directory
     directory.refresh()
+    begins = not keeper.recent
     newest = _read_frames(keeper, snapshot_id, at_ms)
     if newest is None:
         return None
+    if begins:
+        # The older part of the hour is in blocks already.
+        first_ms = keeper.sparks[0].at_ms if keeper.sparks else at_ms
+        older = _from_blocks(keeper.directory.broker_id, at_ms - SPARK_SPAN_MS - SPARK_STEP_MS, first_ms)
+        keeper.sparks.extendleft(reversed(older))
     tables = {kind: _table(directory, kind, newest, keeper) for kind in newest.tables}
     return Present(
         broker_id=directory.broker_id,
@@ -246,6 +253,22 @@ def _read_frames(keeper: _Keeper, newest_id: int, at_ms: int) -> Frame | None:
         keeper.sparks.popleft()
     keeper.newest, keeper.newest_id = frame, newest_id
     return frame
+
+
+def _from_blocks(broker_id: int, start_ms: int, end_ms: int) -> list[Frame]:
+    """Return a frame a minute of what sparklines are drawn from, before the oldest snapshot."""
+    ends = range(start_ms // SPARK_STEP_MS * SPARK_STEP_MS + SPARK_STEP_MS, end_ms + SPARK_STEP_MS, SPARK_STEP_MS)
+    moments = [min(end, end_ms) - 1 for end in ends]
+    found: dict[int, dict[Kind, Table]] = {}
+    for kind in Kind:
+        names = sorted(_SPARK_COLUMNS.intersection(stored_names(kind)))
+        names = ["ready", "unacked"] if kind is Kind.QUEUE else names
+        for moment, frame in zip(moments, frames(broker_id, kind, names, moments) if names else [], strict=False):
+            if frame is not None and len(frame.table(kind).slots) and moment - frame.at_ms < SPARK_STEP_MS:
+                found.setdefault(frame.at_ms, {})[kind] = Table(
+                    frame.table(kind).slots, _spark_columns(kind, frame.table(kind))
+                )
+    return [Frame(moment, found[moment]) for moment in sorted(found)]
 
 
 def _hold(keeper: _Keeper, frame: Frame) -> None:

@@ -35,8 +35,8 @@ class SnapshotRow:
     complete: bool
 
 
-class SnapshotsMovedError(Exception):
-    """Snapshots were moved into blocks between two queries of one read: it has to look again."""
+class MovedError(Exception):
+    """What a read was about to open was moved between two of its queries: it has to look again."""
 
 
 _Key = tuple[int, int, int, Kind]
@@ -55,7 +55,7 @@ def rows_between(broker_id: int, start_ms: int, end_ms: int) -> list[SnapshotRow
 def opened(rows: Sequence[SnapshotRow], kind: Kind, metrics: Sequence[str]) -> Iterator[tuple[int, Packed]]:
     """Yield (index in `rows`, columns) of those that can be read; one that can't is a gap, as if its poll had failed.
 
-    Raises SnapshotsMovedError where one is gone.
+    Raises MovedError where one is gone.
     """
     wanted = frozenset(metrics)
     missing: dict[int, int] = {}
@@ -80,7 +80,7 @@ def opened(rows: Sequence[SnapshotRow], kind: Kind, metrics: Sequence[str]) -> I
                 continue
             yield missing[row_id], _put(row, kind, wanted, found)
         if seen < len(part):
-            raise SnapshotsMovedError
+            raise MovedError
 
 
 def matrix(

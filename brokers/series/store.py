@@ -1,4 +1,4 @@
-"""Writing and deleting snapshots, and reading single ones."""
+"""Writing snapshots, and reading single ones."""
 
 from __future__ import annotations
 
@@ -31,18 +31,3 @@ def load(snapshot_id: int, kinds: Collection[Kind] | None = None) -> Frame | Non
 def latest_id(broker_id: int) -> int | None:
     """Return the id of a broker's newest snapshot: the last written, whatever our clock did since."""
     return Snapshot.objects.filter(broker_id=broker_id).order_by("-id").values_list("id", flat=True).first()
-
-
-def delete_before(at_ms: int, *, batch: int = 500) -> int:
-    """Delete snapshots taken before a moment, a batch a transaction, so that polling never waits long for the lock.
-
-    The newest snapshot of a broker stays, however old: it is the last thing known of it. Returns the rows deleted.
-    """
-    brokers = Snapshot.objects.values_list("broker_id", flat=True).distinct()
-    keep = [newest for newest in map(latest_id, brokers) if newest is not None]
-    deleted = 0
-    while True:
-        ids = list(Snapshot.objects.filter(at_ms__lt=at_ms).exclude(id__in=keep).values_list("id", flat=True)[:batch])
-        if not ids:
-            return deleted
-        deleted += Snapshot.objects.filter(id__in=ids).delete()[0]

@@ -9,7 +9,9 @@ import pytest
 
 from brokers.registry.models import Broker
 from brokers.series import present as module
+from brokers.series import upkeep
 from brokers.series.metrics import Kind
+from brokers.series.models import Snapshot
 from brokers.series.present import SPARK_POINTS, present
 from tests.support.builders import append_snapshot, make_broker, seen_queue
 
@@ -83,3 +85,14 @@ def test_it_keeps_of_older_snapshots_only_what_is_drawn_or_counted() -> None:
     # The present has everything all the same, with rates from the counters that were kept.
     assert shown.table(Kind.QUEUE).column("unacked").tolist() == [1, 1]
     assert shown.table(Kind.QUEUE).column("publish_rate").tolist() == pytest.approx([10 / 60] * 2)
+
+
+def test_it_draws_the_older_part_of_the_hour_from_blocks() -> None:
+    broker, _ = polled({age: [float(age), 100.0] for age in range(61)}, cadence_ms=30_000)
+    before = hour(broker, 0, 1)
+    assert upkeep.keep(broker.pk, seconds=600) > 0
+    assert Snapshot.objects.filter(broker=broker).count() < 25
+    module.forget(broker.pk)
+    np.testing.assert_array_equal(hour(broker, 0, 1)[:, 1:], before[:, 1:])
+    frames = module._keepers[broker.pk].sparks
+    assert {name for frame in frames for name in frame.table(Kind.QUEUE).columns} == {"ready", "total"}

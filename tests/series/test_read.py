@@ -128,16 +128,3 @@ def test_it_never_makes_a_rate_of_a_counter_that_fell(counter: list[float]) -> N
             assert found[index] == pytest.approx((now - before) * 1000 / MIN_RATE_SPAN_MS)
         else:  # it fell, or either end is unknown
             assert math.isnan(found[index])
-
-
-def test_it_deletes_what_is_old_and_keeps_the_last_of_each_broker() -> None:
-    broker, other = make_broker(), make_broker()
-    for second in range(5):
-        write(broker, second, {0: {"ready": 1.0}})
-    write(other, 0, {0: {"ready": 1.0}})
-    assert store.delete_before(START + 3000, batch=2) == 3
-    assert Snapshot.objects.filter(broker_id=broker.id).count() == 2
-    assert Snapshot.objects.filter(broker_id=other.id).count() == 1
-    assert store.delete_before(START + 99_000) == 1
-    assert store.latest_id(broker.id) is not None
-    assert store.load(-1) is None

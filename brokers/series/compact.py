@@ -1,0 +1,241 @@
+"""Moving snapshots into blocks, and short spans into long ones.
+
+Everything is computed first and written in one short transaction per window (brokers.series.spans.write), so that a
+process killed at any point leaves what was there before or what is there after, and polling never waits. What is due is
+found from the rows alone: there is no watermark that could be wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brokers.series import blocks, codec, snapshots, spans
+from brokers.series.cells import Ticks, joined_ticks
+from brokers.series.columns import Floats
+from brokers.series.coverage import Stretch
+from brokers.series.levels import Level, window_of
+from brokers.series.metrics import Kind, stored_names
+from brokers.series.models import Block, Snapshot
+from brokers.series.pieces import Opened, Piece, piece_of
+from brokers.series.snapshots import SnapshotRow
+from brokers.series.spans import NewBlock, NewSpan, SpanRow
+
+# Single snapshots are kept at least so long: live pages and the next poll read them.
+KEEP_MS = 600_000
+# Cells of one metric in memory while blocks are built: 16 MB.
+_CELLS_AT_ONCE = 2_000_000
+# Spans of a broker with many objects become no longer than this, so that their transactions stay short.
+_MERGED_BYTES = 32_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """The snapshots of a broker that stand in no block; `newest_ms` is the time of the last written."""
+
+    rows: list[SnapshotRow]
+    newest_ms: int
+    held: frozenset[int]
+
+
+def log_of(broker_id: int) -> Log | None:
+    """Return a broker's snapshots by time, None where there are none.
+
+    The last written, and the last complete one, from which the next poll counts on, are *held*: they stay.
+    """
+    found = Snapshot.objects.filter(broker_id=broker_id).order_by("at_ms", "id")
+    rows = [SnapshotRow(*row) for row in found.values_list("id", "at_ms", "stored_ms", "cadence_ms", "complete")]
+    if not rows:
+        return None
+    newest = max(rows, key=lambda row: row.id)
+    whole = max((row for row in rows if row.complete), key=lambda row: row.id, default=newest)
+    return Log(rows, newest.at_ms, frozenset((newest.id, whole.id)))
+
+
+def is_past(log: Log, start_ms: int, end_ms: int) -> bool:
+    """Tell whether a window is over for more than KEEP_MS. One that lies as far ahead is too: our clock jumped back."""
+    return end_ms + KEEP_MS <= log.newest_ms or start_ms > log.newest_ms + KEEP_MS
+
+
+def due_windows(log: Log) -> list[int]:
+    """Return the beginnings of the first windows of which snapshots are to be moved into blocks."""
+    length = Level.RAW.first_ms
+    starts = {window_of(row.at_ms, length) for row in log.rows if row.id not in log.held}
+    return sorted(start for start in starts if is_past(log, start, start + length))
+
+
+def compact(broker_id: int, log: Log, start_ms: int) -> None:
+    """Move the snapshots of one first window into blocks; where there are blocks already, into these.
+
+    Raises ReplacedError where somebody else did it meanwhile.
+    """
+    end_ms = start_ms + Level.RAW.first_ms
+    rows = [row for row in log.rows if start_ms <= row.at_ms < end_ms and row.id not in log.held]
+    there = spans.spans_between(broker_id, start_ms, end_ms, (Level.RAW,))
+    if there:
+        start_ms, end_ms = there[0].start_ms, there[0].end_ms
+    # Of two snapshots of one moment the one written later counts; both are deleted.
+    unique = list({row.at_ms: row for row in rows}.values())
+    piece = piece_of(Stretch(Level.RAW, start_ms, end_ms), there, unique, context_ms=0)
+    span = NewSpan(Level.RAW, start_ms, end_ms, piece.ticks, list(_blocks_of(piece)))
+    spans.write(broker_id, span, replaces=[row.id for row in there], snapshots=[row.id for row in rows])
+
+
+def _blocks_of(piece: Piece) -> Iterator[NewBlock]:
+    """Yield the blocks of single polls, of every kind in turn."""
+    payloads = _payloads(piece)
+    ids = [source.span_id for source in piece.sources]
+    for kind in Kind:
+        bare = [(index, codec.packed(payload, kind, ())) for index, payload in payloads]
+        names = set(stored_names(kind))
+        for _, payload in payloads:
+            names |= codec.columns_of(payload, kind)
+        groups = set(Block.objects.filter(span_id__in=ids, kind=str(kind)).values_list("group", flat=True).distinct())
+        for slots in _distinct(bare):
+            groups.update(np.unique(slots // blocks.GROUP).tolist())
+        for chunk in _chunks(sorted(groups), len(piece.ticks)):
+            opened = open_blocks(ids, kind, chunk)
+            yield from _chunk_blocks(piece, kind, chunk, opened, payloads, names - {""})
+
+
+def _chunk_blocks(
+    piece: Piece,
+    kind: Kind,
+    groups: Sequence[int],
+    opened: Opened,
+    payloads: Sequence[tuple[int, bytes]],
+    names: set[str],
+) -> Iterator[NewBlock]:
+    bare = [(index, codec.packed(payload, kind, ())) for index, payload in payloads]
+    slots = np.unique(np.concatenate([*_distinct(bare), *(block.slots for block in opened.values())]))
+    slots = slots[np.isin(slots // blocks.GROUP, groups)]
+    for block in opened.values():
+        names = names | set(block.names()) - {blocks.THERE}
+    there, _ = piece.raw(slots, (), opened, bare)
+    parts = {group: np.flatnonzero(slots // blocks.GROUP == group) for group in groups}
+    builders = {group: blocks.Builder(slots[rows], len(piece.ticks)) for group, rows in parts.items() if len(rows)}
+    for group, builder in builders.items():
+        builder.add(blocks.THERE, there[parts[group]])
+    for name in sorted(names):
+        # One metric of all objects at a time: a hundred thousand of them fit into memory so.
+        tables = [(index, codec.packed(payload, kind, (name,))) for index, payload in payloads]
+        values = piece.raw(slots, (name,), opened, tables)[1][name]
+        for group, builder in builders.items():
+            builder.add(name, values[parts[group]])
+    for group, builder in builders.items():
+        yield NewBlock(kind, group, builder.payload(), builder.known)
+
+
+def _distinct(tables: Sequence[tuple[int, codec.Packed]]) -> list[NDArray[np.uint32]]:
+    return list({table.slots.tobytes(): table.slots for _, table in tables}.values())
+
+
+def _payloads(piece: Piece) -> list[tuple[int, bytes]]:
+    """Return the snapshots' payloads by their index in the piece; what can't be read is a gap."""
+    place = {row.id: index for index, row in enumerate(piece.rows)}
+    found: list[tuple[int, bytes]] = []
+    for row_id, payload in Snapshot.objects.filter(id__in=list(place)).values_list("id", "payload").iterator():
+        try:
+            codec.check(payload)
+        except codec.CorruptSnapshotError as error:
+            snapshots.logger.warning("Snapshot %s can't be read: %s", row_id, error)
+            continue
+        found.append((place[row_id], bytes(payload)))
+    return found
+
+
+def open_blocks(span_ids: Sequence[int], kind: Kind, groups: Sequence[int]) -> dict[tuple[int, int], blocks.Block]:
+    """Open the blocks of some groups, which are neighbours. Raises CorruptBlockError."""
+    if not span_ids or not groups:
+        return {}
+    rows = Block.objects.filter(
+        span_id__in=span_ids, kind=str(kind), group__gte=min(groups), group__lte=max(groups)
+    ).values_list("span_id", "group", "payload")
+    return {(span_id, group): blocks.decode(payload, group) for span_id, group, payload in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Spans that are to become one, which covers [start_ms, end_ms)."""
+
+    start_ms: int
+    end_ms: int
+    members: tuple[SpanRow, ...]
+
+
+def due_merges(found: Sequence[SpanRow], log: Log) -> list[Merge]:
+    """Return what of one level's spans (by time) is to be merged: those of a longer window that is over."""
+    due: list[Merge] = []
+    if not found:
+        return due
+    level = found[0].level
+    windows: dict[int, list[SpanRow]] = {}
+    for span in found:
+        windows.setdefault(window_of(span.start_ms, level.long_ms), []).append(span)
+    for members in windows.values():
+        per_ms = sum(span.stored_bytes for span in members) / sum(span.end_ms - span.start_ms for span in members)
+        length = next((one for one in level.lengths_ms if one * per_ms <= _MERGED_BYTES), level.first_ms)
+        parts: dict[int, list[SpanRow]] = {}
+        for span in members:
+            if span.end_ms - span.start_ms < length:
+                parts.setdefault(window_of(span.start_ms, length), []).append(span)
+        due += [
+            Merge(start, start + length, tuple(part))
+            for start, part in parts.items()
+            if is_past(log, start, start + length)
+            and not waiting(log, start, start + length)
+            and not any(span.stale for span in part)
+        ]
+    return due
+
+
+def waiting(log: Log, start_ms: int, end_ms: int) -> bool:
+    """Tell whether snapshots of a window are still to be moved into blocks."""
+    return any(start_ms <= row.at_ms < end_ms and row.id not in log.held for row in log.rows)
+
+
+def merge(broker_id: int, due: Merge) -> None:
+    """Make one span of several. Raises ReplacedError where somebody else did it meanwhile."""
+    level = due.members[0].level
+    members = spans.spans_between(broker_id, due.start_ms, due.end_ms, (level,))
+    if [span.id for span in members] != [span.id for span in due.members]:
+        raise spans.ReplacedError
+    ticks = joined_ticks([span.ticks for span in members])
+    ids = [span.id for span in members]
+    new: list[NewBlock] = []
+    for kind in Kind:
+        rows = Block.objects.filter(span_id__in=ids, kind=str(kind)).values_list("group", flat=True).distinct()
+        for chunk in _chunks(sorted(set(rows)), len(ticks)):
+            opened = open_blocks(ids, kind, chunk)
+            new += [_merged(kind, group, members, ticks, opened) for group in chunk]
+    spans.write(broker_id, NewSpan(level, due.start_ms, due.end_ms, ticks, new), replaces=ids)
+
+
+def _merged(kind: Kind, group: int, members: Sequence[SpanRow], ticks: Ticks, opened: Opened) -> NewBlock:
+    held = [opened.get((span.id, group)) for span in members]
+    known = [block for block in held if block is not None]
+    slots = np.unique(np.concatenate([block.slots for block in known]))
+    builder = blocks.Builder(slots, len(ticks))
+    for name in dict.fromkeys(name for block in known for name in block.names()):
+        values = np.full((len(slots), len(ticks)), 0.0 if name == blocks.THERE else np.nan)
+        begin = 0
+        for span, block in zip(members, held, strict=True):
+            end = begin + len(span.ticks)
+            if block is not None and block.has(name):
+                _place(values, slots, block, name, slice(begin, end))
+            begin = end
+        builder.add(name, values)
+    return NewBlock(kind, group, builder.payload(), builder.known)
+
+
+def _place(values: Floats, slots: NDArray[np.uint32], block: blocks.Block, name: str, where: slice) -> None:
+    values[np.searchsorted(slots, block.slots), where] = block.column(name, range(len(block.slots)))
+
+
+def _chunks(groups: Sequence[int], samples: int) -> Iterator[Sequence[int]]:
+    many = max(1, _CELLS_AT_ONCE // max(1, samples * blocks.GROUP))
+    for begin in range(0, len(groups), many):
+        yield groups[begin : begin + many]

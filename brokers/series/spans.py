@@ -1,0 +1,136 @@
+"""Reading and writing spans with their blocks; every write is one short transaction that either happens or does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from django.db import IntegrityError, transaction
+
+from brokers.series import blocks
+from brokers.series.cells import Ticks, no_ticks
+from brokers.series.levels import Level
+from brokers.series.metrics import Kind
+from brokers.series.models import Block, Snapshot, Span
+from brokers.series.rates import HOLDS_MS
+
+# A row's own bytes beside its payload: rowid, keys, the entry in the index [measured on SQLite].
+ROW_BYTES = 56
+# How far before a window its first rates may count from.
+LOOKS_BACK_MS = HOLDS_MS + 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class SpanRow:
+    """A span without its blocks."""
+
+    id: int
+    level: Level
+    start_ms: int
+    end_ms: int
+    stale: bool
+    stored_bytes: int
+    ticks: Ticks
+
+
+@dataclass(frozen=True, slots=True)
+class NewBlock:
+    """A block to be written, and how many known values it holds."""
+
+    kind: Kind
+    group: int
+    payload: bytes
+    known: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewSpan:
+    """A span to be written, all of it computed."""
+
+    level: Level
+    start_ms: int
+    end_ms: int
+    ticks: Ticks
+    blocks: Sequence[NewBlock]
+
+
+class ReplacedError(Exception):
+    """What a span was computed from is no longer what is stored: somebody else was faster."""
+
+
+def spans_between(
+    broker_id: int, start_ms: int, end_ms: int, levels: Iterable[Level] = tuple(Level), *, ticks: bool = True
+) -> list[SpanRow]:
+    """Return the spans whose windows touch [start_ms, end_ms), by level and time; without `ticks` cheaper."""
+    found = Span.objects.filter(
+        broker_id=broker_id, level__in=[int(level) for level in levels], end_ms__gt=start_ms, start_ms__lt=end_ms
+    ).order_by("level", "start_ms")
+    names = ["id", "level", "start_ms", "end_ms", "stale", "stored_bytes", *(["ticks"] if ticks else [])]
+    return [
+        SpanRow(row[0], Level(row[1]), row[2], row[3], row[4], row[5], _ticks(row)) for row in found.values_list(*names)
+    ]
+
+
+def _ticks(row: Sequence[bytes]) -> Ticks:
+    return blocks.decode_ticks(row[6]) if len(row) > 6 else no_ticks()
+
+
+def write(
+    broker_id: int,
+    span: NewSpan,
+    *,
+    replaces: Sequence[int] = (),
+    made_of: Sequence[int] = (),
+    snapshots: Sequence[int] = (),
+) -> None:
+    """Store a span, in one transaction with the deletion of what it is made of. All or nothing.
+
+    `replaces`: ids of spans that it takes the place of, `snapshots`: of snapshots that it now holds; both are deleted.
+    `made_of`: ids of spans that stay and must be as they were. Where a late snapshot changed single polls, the roll-ups
+    over them are marked, to be made anew. Raises ReplacedError where somebody else was faster: nothing is changed then.
+    """
+    late = bool(snapshots) and bool(replaces)
+    try:
+        with transaction.atomic():
+            if made_of:
+                kept = Span.objects.select_for_update().filter(id__in=made_of, stale=False)
+                if len(kept.values_list("id", flat=True)) < len(made_of):
+                    raise ReplacedError
+            if replaces:
+                # The rows are the lock: of two that replace the same span one finds it gone.
+                held = Span.objects.select_for_update().filter(id__in=replaces)
+                if len(held.values_list("id", flat=True)) < len(replaces):
+                    raise ReplacedError
+                Span.objects.filter(id__in=replaces).delete()
+            if snapshots:
+                deleted, _ = Snapshot.objects.filter(id__in=snapshots).delete()
+                if deleted < len(snapshots):
+                    raise ReplacedError
+            row = Span.objects.create(
+                broker_id=broker_id,
+                level=int(span.level),
+                start_ms=span.start_ms,
+                end_ms=span.end_ms,
+                ticks=blocks.encode_ticks(span.ticks),
+                samples=len(span.ticks),
+                known=sum(block.known for block in span.blocks),
+                stored_bytes=sum(len(block.payload) + ROW_BYTES for block in span.blocks),
+            )
+            Block.objects.bulk_create(
+                [
+                    Block(span=row, kind=str(block.kind), group=block.group, payload=block.payload)
+                    for block in span.blocks
+                ],
+                batch_size=200,
+            )
+            if late:
+                Span.objects.filter(
+                    broker_id=broker_id,
+                    level__gt=int(span.level),
+                    # Rates right after the window count from samples in it.
+                    start_ms__lt=span.end_ms + LOOKS_BACK_MS,
+                    end_ms__gt=span.start_ms,
+                ).update(stale=True)
+    except IntegrityError as error:
+        # The window was written by somebody else meanwhile, or the broker was removed.
+        raise ReplacedError from error
