@@ -184,7 +184,10 @@ def _ask(tick: _Tick) -> Built:
     built = build(answers, labels, base, chosen.reading, found.version)
     tick.unknown |= reasons.by_size(built.frame)
     tick.consumers_changed = _consumers_changed(base.last, built.frame)
-    return replace(built, frame=at_tick.add(broker.id, built.frame, labels.directory))
+    told = at_tick.Told(
+        live=chosen.reading.counters_exposed, heads=built.heads, last_ms=base.last.at_ms if base.last else None
+    )
+    return replace(built, frame=at_tick.add(broker.id, built.frame, labels.directory, told))
 
 
 def _give_slots(tick: _Tick, labels: LabelCache, answers: Scrape) -> None:

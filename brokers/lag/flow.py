@@ -8,7 +8,7 @@ counters differ by what flowed since that beat.
 
 So the depth is not believed as it is. With N = published − acknowledged, the depth of a moment is N of that moment plus
 the *surplus*: what entered uncounted less what left uncounted. The surplus is kept as it is as long as the depth
-told agrees with it at some moment of the last beat, and is moved no further than it must be where it does not. Where
+told agrees with it at some moment of the last beat, and is moved to where it would where it does not. Where
 nothing flows the surplus is exact; where all is counted it never moves, and depth and head are known as of now.
 """
 
@@ -52,6 +52,7 @@ class Flow:
 
     slots: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, dtype=np.uint32))
     at_ms: int = 0
+    live: bool = True
     # By name, see _FRESH.
     columns: dict[str, Floats] = field(default_factory=lambda: {name: np.empty(0) for name in _FRESH})
     # N and in + out of the last readings, the newest last: enough of them to cover a beat.
@@ -64,9 +65,24 @@ class Flow:
 
     @property
     def depth(self) -> Floats:
-        """Messages in the queue now: acknowledgements that its own figures don't know of yet are taken off."""
+        """Messages in the queue as of the counters: what was acknowledged since the queue told of itself is gone."""
         columns = self.columns
         return np.maximum(np.rint(columns["in"] - columns["out"] + columns["surplus"]), 0.0)
+
+    @property
+    def behind(self) -> Floats:
+        """Messages that came in after the head and are counted in `entered`, the head included; less than one: none.
+
+        Counters of the management API are as of half a beat ago, on average: what left since at the pace of late is
+        taken off. Where the depth told is newer than they are, it is the depth, less what came in since.
+        """
+        columns = self.columns
+        if self.live:
+            return self.depth
+        newer = columns["newer"] > 0
+        gone = np.where(newer, columns["in_pace"], columns["out_pace"]) * (BEAT_MS / 2)
+        depth = np.where(newer, columns["told"], self.depth)
+        return np.where(depth > 0, np.maximum(depth - gone, 1.0), 0.0)
 
     def set_back(self, by_ms: int) -> None:
         """Take all moments for earlier ones: the clock was set back by so much."""
@@ -95,6 +111,10 @@ _FRESH: Mapping[str, float] = {
     "since_ms": np.inf,  # nothing is known of the queue before
     "moved_up": 0.0,  # how far the surplus was moved of late, fading
     "moved_down": 0.0,
+    "doubt": 0.0,  # the last depth told asked for more (1) or less (-1) of a surplus
+    "readings": 0.0,
+    "told": np.nan,  # the depth as the queue told it last
+    "newer": 0.0,  # 1: it is newer than the counters
 }
 
 
@@ -126,8 +146,9 @@ def step(flow: Flow, reading: Reading) -> Step:
     entered_then = np.rint(columns["in_read"] + columns["extra_read"])
     net_then = columns["in_read"] - columns["out_read"]
     guessed = np.isfinite(read_ms) & (read_ms < before_ms)
-    came = _count(columns, "in", "published", reading.published, reading.at_ms)
-    _count(columns, "out", "acknowledged", reading.acknowledged, reading.at_ms)
+    anew = appeared & (not first)
+    came = _count(columns, "in", "published", reading.published, reading.at_ms, anew)
+    _count(columns, "out", "acknowledged", reading.acknowledged, reading.at_ms, anew)
     restated = came & guessed
     for name in ("surplus", "extra"):
         # What was concluded from guesses is forgotten with them.
@@ -137,15 +158,18 @@ def step(flow: Flow, reading: Reading) -> Step:
 
     fresh = np.isnan(columns["surplus"]) & told
     lowered = _move(flow, reading, net, gross, told & ~fresh)
-    # What was there when the queue was first seen had entered before.
-    columns["surplus"] = np.where(fresh, reading.total - net, columns["surplus"])
-    columns["extra"] = np.where(fresh, reading.total - net, columns["extra"])
+    # What was there when the queue was first seen had entered before; of one that came to be since, all was counted
+    # that the counters tell of, save what its depth has beyond.
     born = fresh & appeared & (not first)
+    begins = np.where(born & (reading.total <= net), 0.0, reading.total - net)
+    columns["surplus"] = np.where(fresh, begins, columns["surplus"])
+    columns["extra"] = np.where(fresh, begins, columns["extra"])
+    columns["readings"] = np.where(fresh, np.where(born, 2.0, 1.0), columns["readings"])
     columns["since_ms"] = np.where(fresh, float(reading.at_ms), columns["since_ms"])
     columns["since_ms"] = np.where(born, float(before_ms), columns["since_ms"])
     for name in ("surplus", "extra"):
         columns[f"{name}_read"] = np.where(came, columns[name], columns[f"{name}_read"])
-    flow.at_ms = reading.at_ms
+    flow.at_ms, flow.live = reading.at_ms, reading.live
     flow.recent.append((reading.at_ms, net, gross))
     while len(flow.recent) > 2 and flow.recent[1][0] <= reading.at_ms - _LATEST_BEAT_MS:
         flow.recent.pop(0)
@@ -170,17 +194,20 @@ def _align(flow: Flow, slots: NDArray[np.uint32]) -> NDArray[np.bool_]:
     return ~there
 
 
-def _count(columns: dict[str, Floats], name: str, counter: str, now: Floats, at_ms: int) -> NDArray[np.bool_]:
+def _count(
+    columns: dict[str, Floats], name: str, counter: str, now: Floats, at_ms: int, anew: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
     """Advance a count by what its counter grew, or by its pace where it was not read; return where it was read.
 
-    A counter that fell began anew: what it counts now came since. One read for the first time adds nothing.
+    A counter that fell began anew: what it counts now came since, and so it is with queues that came to be (`anew`). Of
+    others one that is read for the first time adds nothing.
     """
     last, read_ms = columns[counter], columns[f"{name}_ms"]
     known = ~np.isnan(now)
     passed = np.where(np.isfinite(read_ms), at_ms - read_ms, 0.0)
     with np.errstate(invalid="ignore"):
         grown = np.where(now >= last, now - last, now)
-    grown = np.where(known & ~np.isnan(last), grown, 0.0)
+    grown = np.where(known & ~np.isnan(last), grown, np.where(known & anew, now, 0.0))
     # After a while a pace of the past says nothing of now.
     guess = columns[f"{name}_pace"] * np.minimum(passed, GUESSED_MS)
     counted = columns[f"{name}_read"] + grown
@@ -208,14 +235,27 @@ def _move(flow: Flow, reading: Reading, net: Floats, gross: Floats, where: NDArr
     """Move the surplus as far as the depth told asks for; return where less had entered than was thought."""
     columns = flow.columns
     lowest, highest, flowed = _beat(flow, reading, net, gross)
-    # Between two readings N does not go straight: where it wandered by chance, the surplus need not follow.
-    chance = np.sqrt(np.maximum(flowed, 0.0))
-    least = np.ceil(reading.total - highest - chance - 1e-6)
-    most = np.floor(reading.total - lowest + chance + 1e-6)
+    # Between two readings N does not go straight. By chance it strays a little; where a pace changed, as far as what
+    # came or what went, but then the next reading agrees again: what disagrees no further than that must do so twice.
+    chance = np.sqrt(flowed)
+    back_and_forth = np.maximum(flowed - (highest - lowest), 0.0) / 2.0
+    least, most = reading.total - highest, reading.total - lowest
     surplus = columns["surplus"]
-    wanted = np.clip(surplus, np.minimum(least, most), np.maximum(least, most))
+    off = np.maximum(surplus - most, 0.0) - np.maximum(least - surplus, 0.0)
+    doubt = np.where(np.abs(off) > chance + 0.5, np.sign(off), 0.0)
+    disagrees = (np.abs(off) > chance + back_and_forth + 0.5) | ((doubt != 0) & (doubt == columns["doubt"]))
+    # The second reading of a queue is the first that tells what its counters did in the beat.
+    disagrees |= columns["readings"] == 1
+    # The further one was off, the less it tells of where among those that agree the right one is: at last the middle.
+    middle = (least + most) / 2.0
+    into = np.minimum(np.abs(off), (most - least) / 2.0)
+    nearest = np.where(off > 0, most - into, least + into)
+    wanted = np.where(disagrees, np.rint(np.where(columns["readings"] == 1, middle, nearest)), surplus)
+    columns["doubt"] = np.where(where, np.where(disagrees, 0.0, doubt), columns["doubt"])
+    columns["readings"] = np.where(where, columns["readings"] + 1.0, columns["readings"])
     # No fewer than none can be in the queue.
     wanted = np.maximum(wanted, -net)
+    _note_depth(flow, reading, net, np.where(where, wanted, surplus), chance)
     moved = np.where(where, wanted - surplus, 0.0)
     up, down = np.maximum(moved, 0.0), np.maximum(-moved, 0.0)
     # A move soon after one the other way was the beat, not messages: it takes that one back.
@@ -228,6 +268,18 @@ def _move(flow: Flow, reading: Reading, net: Floats, gross: Floats, where: NDArr
     return back_down > 0
 
 
+def _note_depth(flow: Flow, reading: Reading, net: Floats, surplus: Floats, chance: Floats) -> None:
+    """Note the depth told, and whether it must be newer than the counters: in the last beat N was not yet there."""
+    columns = flow.columns
+    columns["told"] = reading.total
+    columns["newer"] = np.zeros(len(net))
+    if reading.live or not flow.recent:
+        return
+    fallen = net - flow.recent[-1][1]
+    ahead = (reading.total - surplus - net) * np.sign(fallen)
+    columns["newer"] = np.where((ahead > chance) & ~np.isnan(reading.total), 1.0, 0.0)
+
+
 def _beat(flow: Flow, reading: Reading, net: Floats, gross: Floats) -> tuple[Floats, Floats, Floats]:
     """Return between which values N was when the queues told their depth, and how much flowed since about then."""
     if not flow.recent:
@@ -237,13 +289,16 @@ def _beat(flow: Flow, reading: Reading, net: Floats, gross: Floats) -> tuple[Flo
     moments = [moment for moment, _, _ in points]
     inside = [values for moment, values, _ in points if moment >= begin]
     place = next(index for index, moment in enumerate(moments) if moment >= begin)
+    flowed = gross - points[place][2]
     if place > 0:
         share = (begin - moments[place - 1]) / (moments[place] - moments[place - 1])
         inside.append(points[place - 1][1] + share * (points[place][1] - points[place - 1][1]))
+        flowed = flowed + (1.0 - share) * (points[place][2] - points[place - 1][2])
     if not reading.live:
         # The counters may be older than the depth: N goes on as it went.
         inside.append(net + (net - points[-2][1]) * (BEAT_MS / (moments[-1] - moments[-2])))
     lowest, highest = inside[0], inside[0]
     for values in inside[1:]:
         lowest, highest = np.minimum(lowest, values), np.maximum(highest, values)
-    return lowest, highest, gross - points[max(0, place - 1)][2]
+    # Where what was guessed was put right it may be less than it was.
+    return lowest, highest, np.maximum(flowed, 0.0)

@@ -43,8 +43,6 @@ class Ages:
 
 # Publishers' clocks and counters may differ by so much and still tell of the same message.
 _HEAD_SLACK_S, _HEAD_SLACK_SHARE = 30.0, 0.5
-# A taken-back move concerns the last few moments of the history.
-_LOWERED_MOMENTS = 6
 # A clock that was set back goes on from here.
 _RESUME_MS = 1_000
 
@@ -67,20 +65,23 @@ def advance(
     flow, arrivals = ages.flow, ages.arrivals
     columns = flow.columns
     entered = flow.entered
-    behind = flow.depth.copy()
+    behind = flow.behind
     is_stream = streams if streams is not None else np.zeros(len(behind), dtype=np.bool_)
     if offsets is not None:
         behind = np.where(is_stream, offsets, behind)
     # Half a message less: the middle of the time in which the head came in.
     entry_ms, older = arrivals.entered_ms(wrapped(entered), np.maximum(behind, 1.0) - 0.5)
-    # What came uncounted was seen when the queue told of it: half a beat later, on average.
-    uncounted = (columns["in"] == 0) & ~is_stream
-    entry_ms = np.where(uncounted & ~older, entry_ms - BEAT_MS / 2, entry_ms)
+    # What came uncounted was seen when the queue told of it, and so is all that the management API counts: half a beat
+    # later, on average.
+    late = (columns["in"] == 0) & ~is_stream if reading.live else np.ones(len(behind), dtype=np.bool_)
+    entry_ms = np.where(late & ~older, entry_ms - BEAT_MS / 2, entry_ms)
     at_least = older | (entry_ms < columns["since_ms"] - BEAT_MS)
     entry_ms = np.where(at_least, np.maximum(columns["since_ms"], float(arrivals.times_ms[0])), entry_ms)
     lag = np.maximum(reading.at_ms - entry_ms, 0.0) / 1000.0
     source = np.where(at_least, float(LagSource.AT_LEAST), float(LagSource.COUNTERS))
     source = np.where(is_stream & ~at_least, float(LagSource.STREAM_OFFSETS), source)
+    # A queue that told of no message within the last beat has none that is older than that.
+    lag = np.where((reading.total == 0) & ~is_stream, np.minimum(lag, BEAT_MS / 2000.0), lag)
     unknown = np.isnan(behind) | np.isnan(columns["surplus"]) | (columns["in_ms"] < reading.at_ms - GUESSED_MS)
     unknown |= np.isnan(reading.total)
     empty = np.where(is_stream, behind < 0.5, behind < 0.5) | ((reading.total == 0) & ~is_stream & unknown)
@@ -145,7 +146,7 @@ def _take(ages: Ages, reading: Reading) -> None:
     arrivals.append(reading.at_ms, counts)
     lowered = np.flatnonzero(done.lowered)
     if len(lowered):
-        arrivals.lower(lowered, counts[lowered], _LOWERED_MOMENTS)
+        arrivals.lower(lowered, counts[lowered])
     restated = np.flatnonzero(done.restated)
     for since_ms in np.unique(done.restated_ms[restated]):
         where = restated[done.restated_ms[restated] == since_ms]

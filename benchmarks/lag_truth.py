@@ -1,0 +1,109 @@
+"""Holds the time lag that Warren stores against the true age of each queue's head, for ten minutes.
+
+    python -m benchmarks.lag_truth [--short] [--show QUEUE]
+
+Takes all brokers of the tests at once, classic and quorum queues on each. A moment is *within* where the lag is no
+further from the truth than one tick + 5 % of it, and *within a beat* where that holds of some moment of the five
+seconds before: RabbitMQ's queues tell their depth every 5 s, and what happened since a queue told nobody can know.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import django
+
+from tests.support.brokers import RUN_DIR, broker_of, choose_source, end_all, versions
+
+LONG_S, SHORT_S = 600.0, 48.0
+
+
+def main() -> int:
+    """Run it and print what was found; 1 where a moment is not within a beat."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--short", action="store_true", help="the run of less than a minute that the tests do")
+    parser.add_argument("--show", default="", help="print all moments of queues whose name has this in it")
+    parser.add_argument("--versions", nargs="*", default=None)
+    asked = parser.parse_args()
+    choose_source()
+    with tempfile.TemporaryDirectory(prefix="warren-lag-") as name:
+        folder = Path(name)
+        folder.joinpath("pid").write_text(str(os.getpid()))
+        os.environ[RUN_DIR] = str(folder)
+        try:
+            return _run(folder, asked)
+        finally:
+            end_all(folder)
+
+
+def _run(folder: Path, asked: argparse.Namespace) -> int:
+    for name in [name for name in os.environ if name.startswith("WARREN_") and not name.startswith("WARREN_TEST_")]:
+        del os.environ[name]
+    data = folder / "data"
+    data.mkdir()
+    os.environ |= {
+        "DJANGO_SETTINGS_MODULE": "dashboard.settings",
+        "WARREN_DATA_DIR": str(data),
+        "WARREN_LOG_LEVEL": "ERROR",
+    }
+    django.setup()
+    from django.core.management import call_command  # noqa: PLC0415 - Django must be set up first
+
+    from brokers.registry import services  # noqa: PLC0415
+    from tests.support import lag_run  # noqa: PLC0415
+    from tests.support.aged_load import AgedLoad, scripts  # noqa: PLC0415
+
+    call_command("migrate", verbosity=0, interactive=False)
+    seconds = SHORT_S if asked.short else LONG_S
+    found = {version: broker_of(version) for version in (asked.versions or versions())}
+    vhosts = {version: broker.make_vhost("L-lag") for version, broker in found.items()}
+    loads = {}
+    try:
+        rows = {}
+        for version, broker in found.items():
+            rows[version] = services.add(
+                services.BrokerInput(
+                    name=f"RabbitMQ {version}",
+                    management_url=broker.management,
+                    username=broker.username,
+                    password=broker.password,
+                    prometheus_urls=(),
+                )
+            )
+            queues = scripts("classic", short=asked.short) + scripts("quorum", short=asked.short)
+            loads[version] = AgedLoad(broker, vhosts[version], queues, seconds, folder)
+        for row in rows.values():
+            lag_run.tick(row.id)
+            lag_run.read_definitions(row.id)
+        time.sleep(2)
+        for load in loads.values():
+            load.start()
+        lag_run.poll_for([row.id for row in rows.values()], seconds + 3)
+        truths = {version: load.wait(60) for version, load in loads.items()}
+    finally:
+        for load in loads.values():
+            load.end()
+        for version, broker in found.items():
+            broker.delete_vhost(vhosts[version])
+    print(f"{'queue':24} moments  within  a beat   worst   of allowed  (beat)  unknown")
+    bad = 0
+    for version, row in rows.items():
+        for one in lag_run.judge(row, vhosts[version], truths[version]):
+            bad += one.moments - one.within_a_beat
+            print(
+                f"{version:5}{one.queue:19} {one.moments:6}  {one.within / max(1, one.moments):6.1%}  "
+                f"{one.within_a_beat / max(1, one.moments):6.1%}  {one.worst_s:6.1f} s  {one.worst_share:6.2f}   "
+                f"{one.worst_beat:6.2f}   {one.unknown}"
+            )
+            if asked.show and asked.show in f"{version} {one.queue}":
+                print("\n".join("    " + line for line in one.lines))
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,161 @@
+"""The time lag of a broker's queues, tick by tick: what a process remembers of their past, and the log where it forgot.
+
+A tick hands its frame in and gets the columns `time_lag` and `lag_source` to store with it. A process remembers what
+entered each queue (brokers.lag.history); where another process polled in between it takes the snapshots that it missed
+from the log. One that has just begun takes the last ten minutes, and of heads that are older what was stored of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from brokers.lag.flow import Reading
+from brokers.lag.inverse import Ages, advance, seed, take
+from brokers.registry.slots import Directory
+from brokers.series.codec import CorruptSnapshotError, Frame, Table, decode
+from brokers.series.metrics import Kind
+from brokers.series.models import Snapshot
+
+logger = logging.getLogger(__name__)
+
+# How far the log is read back by a process that remembers nothing, and how many snapshots at most.
+_BACK_MS = 10 * 60_000
+_BACK_ROWS = 150
+_NEEDED = ("ready", "unacked", "published", "acknowledged", "stream_lag", "time_lag", "lag_source")
+# Offsets of streams are read more seldom than depths; meanwhile a consumer is taken to stay as far behind.
+_OFFSETS_HOLD_MS = 130_000
+
+
+@dataclass(slots=True)
+class _Kept:
+    ages: Ages = field(default_factory=Ages)
+    # The newest snapshot that is in `ages`, as far as its time tells.
+    seen_ms: int = 0
+    streams: NDArray[np.uint32] = field(default_factory=lambda: np.empty(0, dtype=np.uint32))
+    # Which directory, at which revision, `streams` was read from.
+    revision: tuple[int, int] = (0, -1)
+    # By slot of a stream: how far its slowest consumer was behind, and when that was read.
+    offsets: dict[int, tuple[float, int]] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+_kept: dict[int, _Kept] = {}
+_kept_lock = threading.Lock()
+
+
+def forget(broker_id: int | None = None) -> None:
+    """Drop what is remembered of a broker, or of all."""
+    with _kept_lock:
+        if broker_id is None:
+            _kept.clear()
+        else:
+            _kept.pop(broker_id, None)
+
+
+def lag_of(
+    broker_id: int,
+    frame: Frame,
+    directory: Directory,
+    *,
+    live: bool,
+    heads: Mapping[int, float] | None = None,
+    last_ms: int | None = None,
+) -> dict[str, NDArray[np.float64]]:
+    """Return the columns `time_lag` and `lag_source` of a frame's queues.
+
+    `live`: its counters of queues are as of now (Prometheus), not sampled by the management API. `heads`: timestamps of
+    oldest messages by slot, Unix seconds, where this tick asked for them. `last_ms`: the moment of the broker's newest
+    snapshot in the log.
+    """
+    with _kept_lock:
+        kept = _kept.setdefault(broker_id, _Kept())
+    with kept.lock:
+        ages = kept.ages
+        if not ages.flow.at_ms:
+            _remember(broker_id, kept, frame.at_ms, live=live)
+        elif last_ms is not None and last_ms > kept.seen_ms:
+            _catch_up(broker_id, kept, frame.at_ms, live=live)
+        table = frame.table(Kind.QUEUE)
+        streams = _streams(kept, directory, table.slots)
+        found = advance(
+            ages,
+            reading_of(frame, live=live),
+            offsets=_offsets(kept, frame.at_ms, table, streams) if streams.any() else None,
+            streams=streams,
+            heads=heads,
+        )
+        kept.seen_ms = frame.at_ms
+    return {"time_lag": np.round(found.time_lag, 1), "lag_source": found.source}
+
+
+def reading_of(frame: Frame, *, live: bool) -> Reading:
+    """Return what a frame tells of its queues."""
+    table = frame.table(Kind.QUEUE)
+    return Reading(
+        frame.at_ms,
+        table.slots,
+        table.column("ready") + table.column("unacked"),
+        table.column("published"),
+        table.column("acknowledged"),
+        live,
+    )
+
+
+def _remember(broker_id: int, kept: _Kept, now_ms: int, *, live: bool) -> None:
+    """Take the last minutes from the log."""
+    rows = Snapshot.objects.filter(broker_id=broker_id, at_ms__lt=now_ms, at_ms__gte=now_ms - _BACK_MS)
+    _take(kept, rows.order_by("-id").values_list("id", flat=True)[:_BACK_ROWS], live=live)
+
+
+def _catch_up(broker_id: int, kept: _Kept, now_ms: int, *, live: bool) -> None:
+    """Take what other processes stored since this one polled last."""
+    rows = Snapshot.objects.filter(broker_id=broker_id, at_ms__gt=kept.seen_ms, at_ms__lt=now_ms)
+    _take(kept, rows.order_by("-id").values_list("id", flat=True)[:_BACK_ROWS], live=live)
+
+
+def _take(kept: _Kept, ids: Iterable[int], *, live: bool) -> None:
+    wanted = list(ids)
+    rows = Snapshot.objects.filter(id__in=wanted).order_by("at_ms").values_list("id", "payload")
+    for row_id, payload in rows.iterator(chunk_size=20):
+        try:
+            frame = decode(payload, (Kind.QUEUE,), _NEEDED)
+        except CorruptSnapshotError as error:
+            logger.warning("Snapshot %s can't be read: %s", row_id, error)
+            continue
+        if frame.at_ms <= kept.ages.flow.at_ms:
+            continue
+        take(kept.ages, reading_of(frame, live=live))
+        if len(kept.ages.arrivals) == 1:
+            table = frame.table(Kind.QUEUE)
+            seed(kept.ages, table.column("time_lag"), table.column("lag_source"))
+        kept.seen_ms = frame.at_ms
+
+
+def _streams(kept: _Kept, directory: Directory, slots: NDArray[np.uint32]) -> NDArray[np.bool_]:
+    """Return which of the slots are streams, by the definitions."""
+    revision = (id(directory), directory.revision)
+    if kept.revision != revision:
+        known = directory.by_slot.get(Kind.QUEUE, {})
+        kept.streams = np.array(
+            sorted(slot for slot, one in known.items() if b'"type":"stream"' in one.detail), dtype=np.uint32
+        )
+        kept.revision = revision
+    return np.isin(slots, kept.streams)
+
+
+def _offsets(kept: _Kept, at_ms: int, table: Table, streams: NDArray[np.bool_]) -> NDArray[np.float64]:
+    told = table.column("stream_lag").copy()
+    for place in np.flatnonzero(streams).tolist():
+        slot = int(table.slots[place])
+        if not np.isnan(told[place]):
+            kept.offsets[slot] = (float(told[place]), at_ms)
+        else:
+            behind, read_ms = kept.offsets.get(slot, (np.nan, 0))
+            told[place] = behind if at_ms - read_ms <= _OFFSETS_HOLD_MS else np.nan
+    return told

@@ -1,0 +1,241 @@
+"""Time lag from counters and late depths, held against queues that are simulated message by message."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brokers.lag.flow import Reading
+from brokers.lag.inverse import Ages, Lag, LagSource, advance, seed, take
+from tests.lag.simulated import TICK_MS, SimulatedQueue, reading, served
+
+START = 1_000_000
+SLOT = np.array([0], dtype=np.uint32)
+
+
+def arrivals(parts: list[tuple[float, float]], seed_: int = 1) -> np.ndarray:
+    """Send times by chance: (seconds, messages a second) one after the other."""
+    random = np.random.default_rng(seed_)
+    found, begin = [], float(START)
+    for seconds, pace in parts:
+        found.append(np.sort(random.uniform(begin, begin + seconds * 1000, random.poisson(seconds * pace))))
+        begin += seconds * 1000
+    return np.concatenate(found)
+
+
+def told(queue: SimulatedQueue, seconds: int, *, live: bool = True, sampled_ms: float = 2_500.0) -> list[tuple]:
+    """Poll for so long: (ms since the start, told, true, source)."""
+    ages = Ages()
+    found = []
+    for at in range(START + TICK_MS, START + seconds * 1000, TICK_MS + 13):
+        lag = advance(ages, reading(queue, at, live=live, sampled_ms=sampled_ms))
+        found.append((at - START, float(lag.time_lag[0]), queue.age_s(at), int(lag.source[0])))
+    return found
+
+
+def misses(moments: list[tuple], queue: SimulatedQueue) -> list[tuple]:
+    """Return those that no moment of the beat before would excuse: further off than one tick + 5 %.
+
+    Of what left in the next half a second the beat does not tell either: the last few messages of a backlog.
+    """
+    wrong = []
+    for at, estimate, true, source in moments:
+        past = [queue.age_s(START + at - back) for back in range(-500, 5_001, 250)]
+        near = any(abs(estimate - age) <= (TICK_MS + 500) / 1000 + 0.05 * age for age in past) or min(
+            past
+        ) <= estimate <= max(past)
+        if not near and not (source == LagSource.AT_LEAST and estimate <= true + 5.0):
+            wrong.append((at, estimate, true, source))
+    return wrong
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(10, 60), st.sampled_from([0.0, 2.0, 20.0, 60.0])), min_size=2, max_size=5),
+    st.sampled_from([5.0, 15.0, 40.0]),
+    st.integers(0, 4_999),
+    st.integers(0, 2**31),
+)
+def test_it_is_within_one_tick_and_5_percent(
+    parts: list[tuple[int, float]], pace: float, phase_ms: int, seed_: int
+) -> None:
+    came = arrivals([(float(seconds), rate) for seconds, rate in parts], seed_)
+    took = np.random.default_rng(seed_).exponential(1000.0 / pace, len(came))
+    queue = SimulatedQueue(came, served(came, took), phase_ms=float(phase_ms))
+    moments = told(queue, sum(seconds for seconds, _ in parts))
+    assert misses(moments, queue) == []
+
+
+@pytest.mark.parametrize("phase_ms", [0.0, 1_700.0, 4_100.0])
+@pytest.mark.parametrize("live", [True, False])
+def test_a_purge_is_seen_when_the_queue_tells_of_it(phase_ms: float, live: bool) -> None:
+    came = arrivals([(300, 20)])
+    went = served(came, np.full(len(came), 100.0))
+    purge = START + 152_000.0
+    gone = (came < purge) & (went > purge)
+    queue = SimulatedQueue(came, np.where(gone, purge, went), uncounted_out=gone, phase_ms=phase_ms)
+    moments = told(queue, 300, live=live)
+    late = [one for one in misses(moments, queue) if not live and purge - START <= one[0] < purge - START + 10_000]
+    assert [one for one in misses(moments, queue) if one not in late] == []
+    assert max(estimate for at, estimate, _, _ in moments if 165_000 < at < 175_000) < 23
+
+
+@pytest.mark.parametrize("phase_ms", [0.0, 2_600.0])
+def test_dead_letters_are_counted_by_nobody_and_yet_have_an_age(phase_ms: float) -> None:
+    came = arrivals([(600, 0.2)])
+    queue = SimulatedQueue(
+        came, np.full(len(came), np.inf), uncounted_in=np.ones(len(came), dtype=np.bool_), phase_ms=phase_ms
+    )
+    moments = told(queue, 600)
+    assert misses(moments, queue) == []
+    assert moments[-1][1] > 500
+
+
+def test_what_expires_is_no_older_than_its_time() -> None:
+    came = arrivals([(600, 40)])
+    queue = SimulatedQueue(came, came + 60_000.0, uncounted_out=np.ones(len(came), dtype=np.bool_), phase_ms=900.0)
+    moments = told(queue, 600)
+    assert misses(moments, queue) == []
+    assert 55 <= np.median([estimate for _, estimate, _, _ in moments[20:]]) <= 68
+
+
+def one(at_ms: int, total: float, published: float, acknowledged: float, *, live: bool = True) -> Reading:
+    return Reading(at_ms, SLOT, np.array([total]), np.array([published]), np.array([acknowledged]), live)
+
+
+def steps(ages: Ages, readings: list[tuple[float, float, float]], begin: int = START) -> Lag:
+    """Take readings (total, published, acknowledged) one tick apart; return the lag of the last."""
+    for place, values in enumerate(readings):
+        found = advance(ages, one(begin + place * TICK_MS, *values))
+    return found
+
+
+def test_a_restart_of_the_broker_leaves_the_head_as_old_as_it_is() -> None:
+    """Counters begin at zero again; durable messages are still there."""
+    ages = Ages()
+    steps(ages, [(0, 1000, 1000), *((100.0 * i, 1000 + 100 * i, 1000) for i in range(1, 13))])
+    after = steps(ages, [(1200, 0, 0), (1210, 10, 0), (1110, 10, 100)], START + 14 * TICK_MS)
+    # 100 of the messages of the first tick are gone: the head came in the second.
+    assert after.time_lag[0] == pytest.approx(14.5 * 5, abs=5)
+    assert after.source[0] == LagSource.COUNTERS
+
+
+def test_a_gap_in_polling_is_bridged() -> None:
+    ages = Ages()
+    steps(ages, [(0, 0, 0), (100, 100, 0), (200, 200, 0)])
+    later = steps(ages, [(700, 800, 100)], START + 20 * TICK_MS)
+    assert later.time_lag[0] == pytest.approx(19 * 5, abs=5)
+
+
+def test_a_head_that_was_there_before_is_at_least_as_old_as_what_is_known() -> None:
+    ages = Ages()
+    found = steps(ages, [(500, 10_000, 9_000)] * 13)
+    assert found.source[0] == LagSource.AT_LEAST
+    assert found.time_lag[0] == 60
+    found = steps(ages, [(500, 10_200 + 100 * i, 9_200 + 100 * i) for i in range(12)], START + 13 * TICK_MS)
+    assert found.source[0] == LagSource.COUNTERS
+    assert found.time_lag[0] == pytest.approx(25, abs=6)
+
+
+def test_a_queue_that_came_to_be_has_all_its_past() -> None:
+    ages = Ages()
+    nothing = np.empty(0)
+    advance(ages, Reading(START, np.empty(0, dtype=np.uint32), nothing, nothing, nothing))
+    found = steps(ages, [(40, 50, 10)] * 20, START + TICK_MS)
+    assert found.source[0] == LagSource.COUNTERS
+    assert found.time_lag[0] == pytest.approx(19.5 * 5, abs=5)
+
+
+def test_an_empty_queue_has_no_lag_and_an_unknown_one_an_unknown() -> None:
+    ages = Ages()
+    assert steps(ages, [(0, 10, 10)] * 3).time_lag[0] == 0
+    unknown = advance(ages, one(START + 3 * TICK_MS, np.nan, np.nan, np.nan))
+    assert np.isnan(unknown.time_lag[0])
+    assert np.isnan(unknown.source[0])
+    back = advance(ages, one(START + 4 * TICK_MS, 5, 15, 10))
+    assert 0 <= back.time_lag[0] <= 10
+
+
+def test_counters_never_read_leave_the_lag_unknown() -> None:
+    ages = Ages()
+    found = steps(ages, [(7, np.nan, np.nan)] * 5)
+    assert np.isnan(found.time_lag[0])
+    assert steps(ages, [(0, np.nan, np.nan)], START + 6 * TICK_MS).time_lag[0] == 0
+
+
+def test_counters_read_each_minute_are_guessed_between_and_put_right() -> None:
+    came = arrivals([(300, 20), (300, 5)])
+    queue = SimulatedQueue(came, served(came, np.full(len(came), 80.0)))
+    ages = Ages()
+    wrong = []
+    for place, at in enumerate(range(START + TICK_MS, START + 600_000, TICK_MS)):
+        # Before its second reading nobody knows a pace; after the publisher's changed, a guess is one until the next.
+        settled = at - START > 70_000 and not 300_000 < at - START < 370_000
+        seen = reading(queue, at)
+        if place % 12:
+            seen = Reading(at, SLOT, seen.total, np.array([np.nan]), np.array([np.nan]))
+        lag = float(advance(ages, seen).time_lag[0])
+        if settled and abs(lag - queue.age_s(at)) > 5 + 0.05 * queue.age_s(at):
+            wrong.append((at - START, lag, queue.age_s(at)))
+    assert wrong == []
+
+
+def test_a_clock_that_was_set_back_changes_no_age() -> None:
+    ages = Ages()
+    steps(ages, [(0, 0, 0), *([(50, 50, 0)] * 11)])
+    before = steps(ages, [(50, 50, 0)], START + 12 * TICK_MS)
+    after = steps(ages, [(50, 50, 0)], START - 3_600_000)
+    assert after.time_lag[0] == pytest.approx(before.time_lag[0], abs=6)
+
+
+def test_a_process_that_began_anew_knows_old_heads_from_what_was_stored() -> None:
+    ages = Ages()
+    first = one(START, 500, 10_000, 9_500)
+    take(ages, first)
+    seed(ages, np.array([3600.0]), np.array([float(LagSource.COUNTERS)]))
+    found = advance(ages, one(START + TICK_MS, 500, 10_000, 9_500))
+    assert found.time_lag[0] == pytest.approx(3605, rel=0.05)
+    assert found.source[0] == LagSource.COUNTERS
+    half = advance(ages, one(START + 2 * TICK_MS, 250, 10_000, 9_750))
+    assert half.time_lag[0] == pytest.approx(1810, rel=0.06)
+
+
+def test_a_timestamp_of_the_head_is_preferred_where_the_counters_agree() -> None:
+    ages = Ages()
+    steps(ages, [(0, 0, 0), *((10.0 * i, 10 * i, 0) for i in range(1, 13))])
+    at = START + 13 * TICK_MS
+    found = advance(ages, one(at, 130, 130, 0), heads={0: (at - 63_000) / 1000})
+    assert found.source[0] == LagSource.HEAD_TIMESTAMP
+    assert found.time_lag[0] == pytest.approx(63)
+    # It holds while the head stays.
+    found = advance(ages, one(at + TICK_MS, 140, 140, 0))
+    assert found.time_lag[0] == pytest.approx(68)
+    found = advance(ages, one(at + 2 * TICK_MS, 100, 150, 50))
+    assert found.source[0] == LagSource.COUNTERS
+
+
+def test_a_publisher_with_a_wrong_clock_is_not_believed() -> None:
+    ages = Ages()
+    steps(ages, [(0, 0, 0), *((10.0 * i, 10 * i, 0) for i in range(1, 13))])
+    at = START + 13 * TICK_MS
+    found = advance(ages, one(at, 130, 130, 0), heads={0: (at - 7_200_000) / 1000})
+    assert found.source[0] == LagSource.COUNTERS
+    assert found.time_lag[0] == pytest.approx(63, abs=5)
+
+
+def test_a_stream_is_as_late_as_its_slowest_consumer() -> None:
+    ages = Ages()
+    is_stream = np.array([True])
+    for place in range(13):
+        found = advance(
+            ages,
+            one(START + place * TICK_MS, 1_000 + 50 * place, 50 * place, 0),
+            streams=is_stream,
+            offsets=np.array([200.0 if place > 6 else np.nan]),
+        )
+    assert found.source[0] == LagSource.STREAM_OFFSETS
+    assert found.time_lag[0] == pytest.approx(20, abs=3)
+    found = advance(ages, one(START + 13 * TICK_MS, 2_000, 650, 0), streams=is_stream, offsets=np.array([np.nan]))
+    assert np.isnan(found.time_lag[0]), "nobody reads it: there is no lag to tell"
