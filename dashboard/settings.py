@@ -64,6 +64,7 @@ INSTALLED_APPS = [
     "brokers.collect",
     "dashboard",
     "dashboard.accounts",
+    "dashboard.annotations",
 ]
 
 MIDDLEWARE = [

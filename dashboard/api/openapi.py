@@ -44,7 +44,9 @@ def document(api: NinjaAPI) -> dict[str, Any]:
     found["components"]["schemas"]["Problem"] = Problem.model_json_schema()
     for path, item in found["paths"].items():
         for method, operation in item.items():
-            statuses = {*_ALWAYS, *(_OF_AN_OBJECT if "{" in path else ()), *(() if method == "get" else _OF_A_CHANGE)}
+            # What is sent may name an object too, as a note does its broker.
+            names = "{" in path or method == "post"
+            statuses = {*_ALWAYS, *(_OF_AN_OBJECT if names else ()), *(() if method == "get" else _OF_A_CHANGE)}
             operation["responses"] = {str(status): answer for status, answer in operation["responses"].items()}
             for status in sorted(statuses):
                 operation["responses"].setdefault(str(status), problem_answer(status))

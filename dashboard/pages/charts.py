@@ -12,11 +12,12 @@ from django.urls import path
 from django.urls.resolvers import URLPattern
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from dashboard.accounts.rights import rights_for
 from dashboard.charts.address import BYS, COMPARES, Asked, asked_of, top_of
 from dashboard.charts.table import rows
+from dashboard.pages import chart_notes
 from dashboard.queries.broker_facts import facts_of
 from dashboard.queries.explore import Explored, asked_points, charts_of, columns_of, explored, page_url
 from dashboard.queries.explore_page import series_rows, starters, top_places
@@ -25,9 +26,9 @@ from dashboard.queries.explore_tops import words
 
 
 @never_cache
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 def charts_view(request: HttpRequest) -> HttpResponse:
-    """Show a chart, what is on it, and what can be added to it."""
+    """Show a chart, what is on it, and what can be added to it; a POST writes a note onto it."""
     rights, now_ms, zone = rights_for(request), _now_ms(), timezone.get_current_timezone()
     asked = _asked(request)
     added, problem = top_of(request.GET)
@@ -37,7 +38,15 @@ def charts_view(request: HttpRequest) -> HttpResponse:
         asked = asked.saying(problem)
     shown = explored(rights, asked, zone, now_ms)
     facts = {one.id: one for one in facts_of(rights, now_ms)}
+    form = chart_notes.blank_form(rights, list(facts.values()))
+    if request.method == "POST":
+        sent = chart_notes.add(request, list(facts.values()))
+        if sent is None:
+            return redirect(chart_notes.chart_of(request.GET))
+        form = sent
     context: dict[str, Any] = {
+        "form": form,
+        "address": request.GET.urlencode(),
         "shown": shown,
         "charts": charts_of(shown, timezone.get_current_timezone_name()),
         "rows": series_rows(shown),
@@ -55,7 +64,7 @@ def charts_view(request: HttpRequest) -> HttpResponse:
         "then": COMPARES[asked.compare][0] if asked.compare else "",
         "hidden": _hidden(asked),
     }
-    return render(request, "pages/charts.html", context)
+    return render(request, "pages/charts.html", context, status=422 if form.errors else 200)
 
 
 @never_cache

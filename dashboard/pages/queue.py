@@ -19,6 +19,7 @@ from dashboard.queries import queue_asked
 from dashboard.queries.attention_shown import queues_url
 from dashboard.queries.broker_facts import facts_of
 from dashboard.queries.charts import asked_points
+from dashboard.queries.marks import marks
 from dashboard.queries.queue import Known, find_queue, queue_charts, queue_page
 from dashboard.queries.queue_definition import rows
 from dashboard.queries.queue_missing import nearest
@@ -36,7 +37,8 @@ def queue_view(request: HttpRequest, broker_id: int) -> HttpResponse:
     if known is None:
         return _missing(request, rights, broker_id, vhost, name)
     page = queue_page(known, zone, now_ms)
-    charts = queue_charts(known, request.GET.dict(), now_ms, timezone.get_current_timezone_name())
+    noted = marks(rights, [(broker_id, vhost)], zone, now_ms)
+    charts = queue_charts(known, request.GET.dict(), now_ms, timezone.get_current_timezone_name(), noted)
     context = {
         "page": page,
         "queue": known,
@@ -79,7 +81,9 @@ def queue_asked_view(request: HttpRequest, broker_id: int) -> HttpResponse:
 def queue_points(request: HttpRequest, broker_id: int) -> HttpResponse:
     """Answer the points of the queue's charts as JSON, for the window that the address names."""
     known = _known(request, broker_id)
-    return JsonResponse(asked_points(known.subject, queue_figures(), request.GET.dict(), _now_ms()))
+    return JsonResponse(
+        asked_points(known.subject, queue_figures(), request.GET.dict(), _now_ms(), int(known.facts.cadence_s * 1000))
+    )
 
 
 def _known(request: HttpRequest, broker_id: int) -> Known:

@@ -8,10 +8,12 @@ from django.urls import reverse
 
 from brokers.series.metrics import Kind
 from dashboard.cells import ChartPoints
+from dashboard.charts.address import Source
 from dashboard.charts.figures import Figure, broker_figures, metrics_of
 from dashboard.queries.broker_facts import BrokerFacts
 from dashboard.queries.chart_series import Subject
 from dashboard.queries.charts import Charts, asked_points, charts, live_points
+from dashboard.queries.marks import Mark
 
 
 def figures(facts: BrokerFacts) -> tuple[Figure, ...]:
@@ -26,8 +28,10 @@ def subject(facts: BrokerFacts) -> Subject:
     return Subject(facts.id, kind, slots, metrics_of(figures(facts)))
 
 
-def broker_charts(facts: BrokerFacts, asked: Mapping[str, str], now_ms: int, zone: str) -> Charts:
-    """Return the charts of a broker's page."""
+def broker_charts(
+    facts: BrokerFacts, asked: Mapping[str, str], now_ms: int, zone: str, marked: tuple[Mark, ...] = ()
+) -> Charts:
+    """Return the charts of a broker's page, with notes in time."""
     seen = len(facts.vhost_slots)
     part = "" if facts.whole else f", {seen} vhost{'' if seen == 1 else 's'} of it"
     return charts(
@@ -40,12 +44,14 @@ def broker_charts(facts: BrokerFacts, asked: Mapping[str, str], now_ms: int, zon
         now_ms=now_ms,
         zone=zone,
         cadence_ms=int(facts.cadence_s * 1000),
+        source=Source("", Kind.BROKER, facts.id),
+        marked=marked,
     )
 
 
 def broker_points(facts: BrokerFacts, asked: Mapping[str, str], now_ms: int) -> dict[str, object]:
     """Return the points of a window, for the endpoint that charts ask."""
-    return asked_points(subject(facts), figures(facts), asked, now_ms)
+    return asked_points(subject(facts), figures(facts), asked, now_ms, int(facts.cadence_s * 1000))
 
 
 def broker_live(facts: BrokerFacts, asked: Mapping[str, str], now_ms: int) -> dict[str, ChartPoints]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 import msgspec
+from django.urls import reverse
 
 from brokers.series.read import history_starts_ms
 from dashboard.cells import ChartPoints
+from dashboard.charts.address import Asked, Source
 from dashboard.charts.figures import Figure
 from dashboard.charts.points import by_figure, resolution_words
 from dashboard.charts.window import DEFAULT_RANGE, RANGES, Window, window_of
 from dashboard.queries.chart_series import Subject, at_once, series_of
+from dashboard.queries.marks import Mark
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class ChartCard:
     cadence_ms: int
     # The resolution in words, where it is known.
     says: str = ""
+    # The page of charts with the same series.
+    explore_url: str = ""
 
     @property
     def description(self) -> dict[str, object]:
@@ -78,6 +83,13 @@ class Charts:
     points_url: str
     # Series are ranked over the window: another one has others.
     ranked: bool = False
+    # Notes in time.
+    marks: tuple[Mark, ...] = ()
+
+    @property
+    def drawn_marks(self) -> list[dict[str, object]]:
+        """The notes as the browser draws them."""
+        return [mark.drawn for mark in self.marks]
 
     def __getitem__(self, key: str) -> ChartCard:
         return self.cards[key]
@@ -94,11 +106,13 @@ def charts(
     now_ms: int,
     zone: str = "UTC",
     cadence_ms: int = 5_000,
+    source: Source | None = None,
+    marked: tuple[Mark, ...] = (),
 ) -> Charts:
     """Return a page's charts over the time that its address asks for.
 
     `page_url` and `points_url` are the addresses of the page and of its points without a window; `of` names what the
-    charts are of.
+    charts are of. `source` is what the page of charts is led to, of each measure; `marked` are the notes to show.
     Points that take long to read are left out: the browser asks for them when the page stands.
     """
     window = window_of(asked, now_ms, history_starts_ms(subject.broker_id))
@@ -115,6 +129,7 @@ def charts(
             zone=zone,
             cadence_ms=cadence_ms,
             says=says,
+            explore_url=_explore_url(source, figure, window) if source else "",
         )
         for figure in figures
     }
@@ -127,7 +142,13 @@ def charts(
         ),
         follow_url=with_query(page_url, {"range": window.range or DEFAULT_RANGE}),
         points_url=points_url,
+        marks=marked,
     )
+
+
+def _explore_url(source: Source, figure: Figure, window: Window) -> str:
+    sources = tuple(replace(source, measure=metric) for metric in figure.metrics)
+    return f"{reverse('pages:charts')}?{Asked(sources, window=window.query).query()}"
 
 
 def asked_points(

@@ -10,9 +10,11 @@ import numpy as np
 from django.urls import reverse
 from numpy.typing import NDArray
 
+from brokers.series.metrics import Kind
 from brokers.series.read import history_starts_ms
 from dashboard import formats
 from dashboard.accounts.rights import Rights
+from dashboard.annotations.seen import Place
 from dashboard.cells import ChartPoints, View, shape_of
 from dashboard.charts.address import COMPARES, MOST_SERIES, Asked, Source, Top
 from dashboard.charts.explored import KEY, Line, does_not_fit, figure_of
@@ -26,6 +28,7 @@ from dashboard.queries.chart_series import all_series, at_once
 from dashboard.queries.charts import ChartCard, Charts, RangeLink
 from dashboard.queries.explore_lines import Found, find, lines_of
 from dashboard.queries.explore_tops import sources_of
+from dashboard.queries.marks import Mark, marks
 
 # What a chart without a broker is polled at.
 _CADENCE_MS = 5_000
@@ -45,6 +48,7 @@ class Explored:
     cadence_ms: int
     brokers: tuple[BrokerFacts, ...]
     problems: tuple[str, ...]
+    marks: tuple[Mark, ...] = ()
 
     @property
     def resolved(self) -> Asked:
@@ -60,7 +64,9 @@ class Explored:
     @property
     def shape(self) -> str:
         """What stands for all that the page draws and that is no point."""
-        return shape_of([one.source for one in self.found], self.problems, [_standing(one) for one in self.brokers])
+        return shape_of(
+            [one.source for one in self.found], self.problems, self.marks, [_standing(one) for one in self.brokers]
+        )
 
 
 def explored(rights: Rights, asked: Asked, zone: dt.tzinfo, now_ms: int) -> Explored:
@@ -101,6 +107,7 @@ def explored(rights: Rights, asked: Asked, zone: dt.tzinfo, now_ms: int) -> Expl
         cadence_ms=cadence_ms,
         brokers=tuple(facts.values()),
         problems=tuple(sentence for sentence in told if sentence),
+        marks=marks(rights, _places(found), zone, now_ms),
     )
 
 
@@ -170,6 +177,7 @@ def charts_of(shown: Explored, zone: str) -> Charts:
         follow_url=page_url(shown.asked, {"range": window.range or DEFAULT_RANGE}),
         points_url=points_url,
         ranked=bool(shown.asked.tops),
+        marks=shown.marks,
     )
 
 
@@ -223,6 +231,12 @@ def page_url(asked: Asked, window: Mapping[str, str] | None = None) -> str:
     """Return the page's address that shows this, or the same over another window."""
     query = asked.query(window)
     return f"{reverse('pages:charts')}?{query}" if query else reverse("pages:charts")
+
+
+def _places(found: Sequence[Found]) -> set[Place]:
+    """Return the vhosts that a chart's series are of, and the brokers of which they are more than that."""
+    in_vhost = {Kind.QUEUE, Kind.EXCHANGE, Kind.VHOST}
+    return {(one.source.broker_id, one.source.vhost if one.source.kind in in_vhost else None) for one in found}
 
 
 def _words(shown: Explored, told: Points) -> str:

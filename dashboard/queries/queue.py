@@ -18,6 +18,7 @@ from brokers.series.metrics import RATES, Kind
 from dashboard import formats
 from dashboard.accounts.rights import Rights
 from dashboard.cells import Cell, Cells, ChartPoints, View, shape_of
+from dashboard.charts.address import Source
 from dashboard.charts.figures import metrics_of, queue_figures
 from dashboard.charts.window import Window
 from dashboard.queries import queue_cells, queue_state
@@ -27,6 +28,7 @@ from dashboard.queries.broker_facts import LARGEST_ID, BrokerFacts, facts_of
 from dashboard.queries.chart_series import Subject, series_of
 from dashboard.queries.charts import Charts, charts, live_points
 from dashboard.queries.keys import queue_key
+from dashboard.queries.marks import Mark
 from dashboard.queries.queue_definition import Row, Setting, rows, settings
 from dashboard.queries.queue_state import Around, Standing
 from dashboard.queries.queues_table import detail_of
@@ -187,8 +189,10 @@ def queue_page(known: Known, zone: dt.tzinfo, now_ms: int) -> QueuePage:
     )
 
 
-def queue_charts(known: Known, asked: Mapping[str, str], now_ms: int, zone: str) -> Charts:
-    """Return the charts of a queue's page."""
+def queue_charts(
+    known: Known, asked: Mapping[str, str], now_ms: int, zone: str, marked: tuple[Mark, ...] = ()
+) -> Charts:
+    """Return the charts of a queue's page, with notes in time."""
     address = {"vhost": known.vhost, "name": known.name}
     points = f"{reverse('pages:queue_points', args=[known.facts.id])}?{urlencode(address)}"
     return charts(
@@ -201,6 +205,8 @@ def queue_charts(known: Known, asked: Mapping[str, str], now_ms: int, zone: str)
         now_ms=now_ms,
         zone=zone,
         cadence_ms=int(known.facts.cadence_s * 1000),
+        source=Source("", Kind.QUEUE, known.facts.id, known.vhost, known.name),
+        marked=marked,
     )
 
 

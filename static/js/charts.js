@@ -129,8 +129,8 @@ function follow({ push = true } = {}) {
 // What is ranked over the window is another over another window: the page is asked for anew.
 const rankedAnew = () => document.querySelector("[data-chart-time]")?.dataset.ranked === "yes";
 
-function addressOf(params) {
-  const url = new URL(location.href);
+function addressOf(params, href = location.href) {
+  const url = new URL(href);
   for (const name of ["range", "from", "to"]) url.searchParams.delete(name);
   for (const [name, value] of Object.entries(params)) url.searchParams.set(name, value);
   return url;
@@ -155,6 +155,7 @@ function controls() {
     else link.removeAttribute("aria-current");
   }
   for (const button of document.querySelectorAll("[data-chart-follow]")) button.setAttribute("aria-pressed", String(Boolean(range)));
+  for (const link of document.querySelectorAll("[data-chart-explore]")) link.href = addressOf(range ? { range } : { from: String(start), to: String(end) }, link.href).href;
   for (const element of document.querySelectorAll("[data-chart-step]")) {
     element.textContent = `${range ? "" : `${duration((end - start) / 1000)}, fixed, `}${says || `one point each ${duration(step / 1000)}`}`;
   }
