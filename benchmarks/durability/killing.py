@@ -22,9 +22,11 @@ from benchmarks.durability.ledger import Ear, Ledger, say
 from benchmarks.durability.life import Life
 from tests.support.postgres import Postgres
 
-PHASES = ("append", "poll", "compact", "roll up")
+PHASES = ("append", "poll", "compact", "merge", "roll up")
+# History that is there to be compacted and rolled up before the first lot of lives, and before each later one.
+FED_TICKS = (1080, 180)
 # A killed life ends within this; one that is to kill itself at a statement it does not come to, is killed then.
-_LONGEST_S = 1.2
+_LONGEST_S = 2.0
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Killing:
         self._real = real
         self._postgres = postgres
         self._random = random.Random(seed)
+        self._began_ms = time.time_ns() // 1_000_000
 
     def run(self, times: int, judge_every: int = 25) -> Report:
         """Kill so many times; what is stored is judged in between and at the end."""
@@ -57,6 +60,8 @@ class Killing:
             # What a broker can is found out at the first poll, which takes longer than most lives.
             self._live(None, "", 0.0, None, first_poll=True)
         for number in range(times):
+            if number % judge_every == 0:
+                self._feed(FED_TICKS[number > 0])
             self._one()
             self.report.times += 1
             if (number + 1) % judge_every == 0 or number + 1 == times:
@@ -72,6 +77,16 @@ class Killing:
         found = "nothing wrong" if not self.report.wrong else f"{len(self.report.wrong)} wrong"
         print(f"  {number} of {times} killed, {found}: {self.report.counted}", file=sys.stderr, flush=True)
 
+    def _feed(self, ticks: int) -> None:
+        def work(pipe: int) -> None:
+            Life(pipe, self._simulated, None, None, self._began_ms).feed(ticks)
+
+        pid, ear = self._fork(work)
+        self._hear(ear, 300.0)
+        ear.close()
+        os.waitpid(pid, 0)
+        self.ledger.phases.clear()
+
     def _one(self) -> None:
         """One life and its end: at a random moment, at a random statement, or with its database."""
         chosen = self._random.random()
@@ -82,7 +97,7 @@ class Killing:
             number = self._random.randint(1, self.ledger.statements.get(phase, 3))
             self._live((phase, number, self._random.random() < 0.5), f"at a statement: {phase}", _LONGEST_S, None)
         else:
-            self._live(None, "at a random moment", self._random.uniform(0.02, 0.7), None)
+            self._live(None, "at a random moment", self._random.uniform(0.02, 1.6), None)
 
     def _with_database(self, how: str) -> None:
         """Kill under a living worker what it writes to; it must go on by itself. Then end it too."""
@@ -111,7 +126,7 @@ class Killing:
         *,
         first_poll: bool = False,
     ) -> None:
-        pid, ear = self._fork(lambda pipe: Life(pipe, self._simulated, self._real, aim).run())
+        pid, ear = self._fork(lambda pipe: Life(pipe, self._simulated, self._real, aim, self._began_ms).run())
         self.ledger.phases.clear()
         self._hear(ear, 15.0, until="begun")
         self._hear(ear, *((60.0, "polled") if first_poll else (seconds, "")))

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from django.db import DatabaseError, InterfaceError, connection
@@ -26,18 +27,22 @@ from brokers.series.models import Snapshot
 from brokers.series.store import append
 
 # How far the simulated ticks may run ahead in one life: the database stays small enough to be judged often.
-TICKS_A_LIFE = 70
+TICKS_A_LIFE = 25
 _LONGEST_S = 20.0
+FASTER = 60
 
 
 class Life:
     """What one child does. `aim`: kill itself at a statement of a phase: `(phase, number, before it)`."""
 
-    def __init__(self, pipe: int, simulated: int, real: int | None, aim: tuple[str, int, bool] | None) -> None:
+    def __init__(
+        self, pipe: int, simulated: int, real: int | None, aim: tuple[str, int, bool] | None, began_ms: int
+    ) -> None:
         self._pipe = pipe
         self._simulated = simulated
         self._real = real
         self._aim = aim
+        self._began_ms = began_ms
         self._phase = threading.local()
         self._stored: list[int] = []
 
@@ -57,11 +62,22 @@ class Life:
         os._exit(3)
 
     def _store(self, broker_id: int, frame: Frame, cadence_ms: int) -> Snapshot:
-        """Tell the parent the frame that a poll is about to store, and store it."""
+        """Tell the parent the frame that a poll is about to store, and store it, further ahead than it is.
+
+        A minute of polls is an hour of history, so that it too is compacted and rolled up while workers are killed.
+        """
+        at_ms = self._began_ms + (frame.at_ms - self._began_ms) * FASTER
+        frame = replace(frame, at_ms=at_ms)
         tables = {kind.value: (table.slots, dict(table.columns)) for kind, table in frame.tables.items()}
         say(self._pipe, "poll", frame.at_ms, tables)
         self._stored.append(frame.at_ms)
-        return append(broker_id, frame, cadence_ms)
+        return append(broker_id, frame, cadence_ms * FASTER)
+
+    def feed(self, ticks: int) -> None:
+        """Append so many ticks and come to an end: history for the next lives to compact and roll up."""
+        self._phase.thread, self._phase.name, self._phase.count = "feed", "", 0
+        for _ in range(ticks):
+            self._append_one()
 
     def _release(self) -> None:
         """End the claim that the life before could not release: waiting for its end would take seconds a life."""
@@ -111,14 +127,17 @@ class Life:
         self._phase.name, self._phase.count = phase, 0
 
     def _append(self) -> None:
-        newest = (
-            Snapshot.objects.filter(broker_id=self._simulated).order_by("-id").values_list("at_ms", flat=True).first()
-        )
-        tick = 0 if newest is None else figures.tick_at(newest) + 1
         self._phase.ticks = getattr(self._phase, "ticks", 0) + 1
         if self._phase.ticks > TICKS_A_LIFE:
             time.sleep(0.05)
             return
+        self._append_one()
+
+    def _append_one(self) -> None:
+        newest = (
+            Snapshot.objects.filter(broker_id=self._simulated).order_by("-id").values_list("at_ms", flat=True).first()
+        )
+        tick = 0 if newest is None else figures.tick_at(newest) + 1
         say(self._pipe, "append", tick)
         with self._in("append"):
             append(self._simulated, figures.frame(tick), figures.TICK_MS)
