@@ -24,7 +24,7 @@ from brokers.series.spans import spans_between
 
 logger = logging.getLogger(__name__)
 
-# Cells of one matrix in memory: 16 MB.
+# Cells of all metrics of a part in memory: each takes its five figures, and as much again while they are computed.
 _CELLS_AT_ONCE = 2_000_000
 _ATTEMPTS = 6
 
@@ -64,7 +64,7 @@ class History:
         wanted = None if slots is None else np.unique(np.asarray(slots, dtype=np.uint32))
         groups = self._groups(kind, tables) if wanted is None else np.unique(wanted // blocks.GROUP)
         samples = sum(len(piece.ticks) for piece in self.pieces)
-        many = max(1, _CELLS_AT_ONCE // max(1, samples * blocks.GROUP))
+        many = max(1, _CELLS_AT_ONCE // max(1, samples * blocks.GROUP * len(metrics)))
         for begin in range(0, len(groups), many):
             chunk = groups[begin : begin + many]
             opened = self._open(kind, chunk)
