@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
-from brokers.series.levels import Level
-from brokers.series.spans import spans_between
 from django.db import connection
 
 from benchmarks.durability import figures
 from benchmarks.durability.ledger import Ledger
 from benchmarks.durability.rolled import rolled
+from brokers.series.levels import Level
 from brokers.series.metrics import Kind
 from brokers.series.models import Snapshot
 from brokers.series.read import Many, read_each
+from brokers.series.spans import spans_between
 
 MOST_TOLD = 5
 _EVER_MS = 2**62

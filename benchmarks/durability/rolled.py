@@ -5,13 +5,13 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
-from brokers.series.levels import ROLLED, Level
-from brokers.series.spans import spans_between
 from numpy.typing import NDArray
 
 from benchmarks.durability import figures
 from brokers.series.history import level_of
+from brokers.series.levels import ROLLED, Level
 from brokers.series.metrics import Kind
+from brokers.series.spans import spans_between
 
 _EVER_MS = 2**62
 _METRICS = ("ready", "published")

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from brokers.series.spans import ReplacedError
-
 from brokers.series import upkeep
+from brokers.series.spans import ReplacedError
 
 _PHASES = {"compact": "compact", "merge": "merge", "roll_up": "roll up"}
 
