@@ -126,7 +126,13 @@ class Killing:
         *,
         first_poll: bool = False,
     ) -> None:
-        pid, ear = self._fork(lambda pipe: Life(pipe, self._simulated, self._real, aim, self._began_ms).run())
+        def work(pipe: int) -> None:
+            life = Life(pipe, self._simulated, self._real, aim, self._began_ms)
+            if hit is not None:
+                life.most_ticks = 10**6  # whether it goes on is seen by what it writes
+            life.run()
+
+        pid, ear = self._fork(work)
         self.ledger.phases.clear()
         self._hear(ear, 15.0, until="begun")
         self._hear(ear, *((60.0, "polled") if first_poll else (seconds, "")))

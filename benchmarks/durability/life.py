@@ -43,6 +43,7 @@ class Life:
         self._real = real
         self._aim = aim
         self._began_ms = began_ms
+        self.most_ticks = TICKS_A_LIFE
         self._phase = threading.local()
         self._stored: list[int] = []
 
@@ -128,7 +129,7 @@ class Life:
 
     def _append(self) -> None:
         self._phase.ticks = getattr(self._phase, "ticks", 0) + 1
-        if self._phase.ticks > TICKS_A_LIFE:
+        if self._phase.ticks > self.most_ticks:
             time.sleep(0.05)
             return
         self._append_one()
