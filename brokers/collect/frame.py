@@ -112,7 +112,9 @@ def build(scrape: Scrape, labels: LabelCache, base: Base, reading: Reading, vers
     }
     frame = Frame(scrape.at_ms, tables, complete=not scrape.silent)
     facts = _facts(nodes, node_table, labels, version)
-    return Built(frame, parts, facts, queues.contested, head_timestamps(scrape, labels))
+    heads = head_timestamps(scrape, labels)
+    labels.let_go()
+    return Built(frame, parts, facts, queues.contested, heads)
 
 
 def value(families: Mapping[str, Samples], name: str) -> float:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
@@ -22,6 +23,8 @@ from brokers.series.metrics import Kind
 
 # Labels that are remembered beyond those of the last tick, before the memory is emptied: names come and go.
 _SLACK = 200_000
+# Lists of labels that are held during a tick.
+_LISTS = 6
 _NONE: NDArray[np.int64] = np.empty(0, dtype=np.int64)
 
 
@@ -43,15 +46,21 @@ class LabelCache:
     escaped: bool = True
     limit: int = _SLACK
     _slots: dict[Kind, dict[bytes, int]] = field(default_factory=dict)
+    # The last lists of labels and their slots: metrics of one family name the same objects in the same order, and to
+    # compare two lists is three times as fast as to look each label up [measured].
+    _same: dict[Kind, deque[tuple[Sequence[bytes], NDArray[np.int64]]]] = field(default_factory=dict)
     # What was computed of the directory, with the revision that it was computed at.
     _vhosts: dict[Kind, tuple[int, NDArray[np.int64]]] = field(default_factory=dict)
     _prefetch: tuple[int, NDArray[np.float64], NDArray[np.float64]] = (-1, np.empty(0), np.empty(0))
 
     def unknown(self, kind: Kind, labels: Sequence[bytes]) -> set[ObjectName]:
         """Return the names among labels that have no slot yet, and remember the slots of all others."""
+        if self._seen(kind, labels) is not None:
+            return set()
         cache = self._slots.setdefault(kind, {})
         fresh = set(labels).difference(cache)
         if not fresh:
+            self.slots(kind, labels)
             return set()
         if len(cache) > self.limit:
             cache.clear()
@@ -72,12 +81,24 @@ class LabelCache:
 
     def slots(self, kind: Kind, labels: Sequence[bytes]) -> NDArray[np.int64]:
         """Return the slot of each label, -1 where it names nothing that has one."""
+        seen = self._seen(kind, labels)
+        if seen is not None:
+            return seen
         cache = self._slots.setdefault(kind, {})
         found = np.fromiter(map(cache.get, labels, repeat(-2)), dtype=np.int64, count=len(labels))
         if (found == -2).any():  # the memory was emptied since they were looked up
             self.unknown(kind, labels)
-            found = np.fromiter(map(cache.get, labels, repeat(-1)), dtype=np.int64, count=len(labels))
+            return np.fromiter(map(cache.get, labels, repeat(-1)), dtype=np.int64, count=len(labels))
+        found.setflags(write=False)
+        self._same.setdefault(kind, deque(maxlen=_LISTS)).append((labels, found))
         return found
+
+    def _seen(self, kind: Kind, labels: Sequence[bytes]) -> NDArray[np.int64] | None:
+        return next((slots for held, slots in self._same.get(kind, ()) if held == labels), None)
+
+    def let_go(self) -> None:
+        """Let the last lists go: the tick that they were of is over."""
+        self._same.clear()
 
     def gone(self, kind: Kind) -> NDArray[np.int64]:
         """Return the slots of a kind whose objects were found gone."""

