@@ -10,7 +10,7 @@ from django.views.decorators.csrf import csrf_exempt
 from ninja import NinjaAPI
 from ninja.router import Router
 
-from dashboard.api import brokers, measures, openapi, queues, series
+from dashboard.api import brokers, measures, openapi, queues, retention, series
 from dashboard.api.annotations import router as annotations_router
 from dashboard.api.auth import Person
 from dashboard.api.problems import ProblemError, install, problem
@@ -31,7 +31,7 @@ def build() -> NinjaAPI:
     )
     install(made)
     routers: tuple[Router, ...] = (
-        *(brokers.router, queues.router, series.router, measures.router, annotations_router),
+        *(brokers.router, retention.router, queues.router, series.router, measures.router, annotations_router),
         openapi.room(made),
     )
     for router in routers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from django.conf import settings
+from django.db.models import Count, Min, Sum
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -12,7 +13,9 @@ from prometheus_client.registry import Collector
 from brokers.collect.measures import decode, health_of
 from brokers.collect.state import Condition, state_of
 from brokers.registry.models import Broker
+from brokers.series.levels import Level
 from brokers.series.metrics import Kind
+from brokers.series.models import Snapshot, Span
 from dashboard.live.tail import watching
 from dashboard.pages.own_measures import Bounds, Measures
 
@@ -27,7 +30,7 @@ def registry(now_ms: int) -> CollectorRegistry:
 
 
 class Health(Collector):
-    """The figures of one moment. One query."""
+    """The figures of one moment. Three queries."""
 
     def __init__(self, now_ms: int) -> None:
         self.now_ms = now_ms
@@ -39,6 +42,7 @@ class Health(Collector):
         yield self._counted(conditions)
         yield self._states(brokers, conditions)
         yield from self._polls(brokers)
+        yield from self._history(brokers)
         sockets = GaugeMetricFamily("warren_websockets_open", "Open websockets that this web process feeds.")
         sockets.add_metric([], watching())
         yield sockets
@@ -98,3 +102,29 @@ class Health(Collector):
                 if kind.value in measures.rows:
                     objects.add_metric([broker.name, kind.value], measures.rows[kind.value])
         yield from (age, failures, cadence, asked, share, cpu, row, wire, objects)
+
+    def _history(self, brokers: list[Broker]) -> Iterator[Metric]:
+        """What is kept, and how far making blocks and roll-ups of it lies behind. Two queries for all brokers."""
+        waiting = GaugeMetricFamily(
+            "warren_history_snapshots", "Snapshots that are not yet in blocks.", labels=["broker"]
+        )
+        size = GaugeMetricFamily(
+            "warren_history_bytes", "Disk that stored history takes, by resolution.", labels=["broker", "resolution"]
+        )
+        behind = GaugeMetricFamily(
+            "warren_history_oldest_snapshot_age_seconds",
+            "Age of the oldest snapshot that is not yet in a block: how far compaction lies behind.",
+            labels=["broker"],
+        )
+        names = {broker.pk: broker.name for broker in brokers}
+        rows = Snapshot.objects.values("broker_id").annotate(count=Count("id"), oldest=Min("at_ms"))
+        for row in rows.order_by("broker_id"):
+            if row["broker_id"] in names:
+                waiting.add_metric([names[row["broker_id"]]], row["count"])
+                behind.add_metric([names[row["broker_id"]]], max(0, self.now_ms - row["oldest"]) / 1000)
+        stored = Span.objects.values("broker_id", "level").annotate(size=Sum("stored_bytes"))
+        for part in stored.order_by("broker_id", "level"):
+            if part["broker_id"] in names:
+                resolution = Level(part["level"]).name.lower()
+                size.add_metric([names[part["broker_id"]], resolution], part["size"])
+        yield from (waiting, behind, size)

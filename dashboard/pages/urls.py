@@ -15,6 +15,7 @@ from dashboard.pages import (
     probes,
     queue,
     queues,
+    retention,
     users,
 )
 
@@ -28,6 +29,7 @@ urlpatterns = [
     *charts.urlpatterns,
     *chart_notes.urlpatterns,
     *broker_settings.urlpatterns,
+    *retention.urlpatterns,
     *collector.urlpatterns,
     *users.urlpatterns,
     *audit.urlpatterns,

@@ -5,7 +5,13 @@ function check(input) {
   if (button) button.disabled = input.value !== input.dataset.mustEqual;
 }
 
-for (const input of document.querySelectorAll("[data-must-equal]")) check(input);
+function checkAll(part) {
+  for (const input of part.querySelectorAll("[data-must-equal]")) check(input);
+}
+
+checkAll(document);
+// Parts of a page that come later have such buttons too.
+document.addEventListener("htmx:load", (event) => checkAll(event.target));
 document.addEventListener("input", (event) => {
   if (event.target.matches?.("[data-must-equal]")) check(event.target);
 });

@@ -17,10 +17,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from brokers.collect.measures import CallMeasure, TickMeasures
 from brokers.collect.models import PollState
 from brokers.registry.models import Broker
+from brokers.series.models import Span
 from dashboard.accounts import tokens
 from dashboard.accounts.models import Role, User
 from dashboard.pages import probes
-from tests.support.builders import make_broker, make_user
+from tests.support.builders import append_snapshot, make_broker, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -94,12 +95,15 @@ def test_it_is_not_ready_while_the_database_does_not_answer(monkeypatch: pytest.
 
 
 def test_it_is_not_ready_while_a_migration_is_missing() -> None:
-    MigrationRecorder.Migration.objects.filter(app="series").delete()
+    applied = MigrationRecorder.Migration.objects.filter(app="series")
+    names = list(applied.values_list("name", flat=True))
+    applied.delete()
     answer = Client().get("/readyz")
     assert answer.status_code == 503
     assert "manage.py migrate" in checks(answer)["migrations"]["sentence"]
     # It notices by itself when they are there.
-    MigrationRecorder(connection).record_applied("series", "0001_initial")
+    for name in names:
+        MigrationRecorder(connection).record_applied("series", name)
     assert Client().get("/readyz").status_code == 200
 
 
@@ -135,6 +139,20 @@ def test_it_gives_prometheus_warrens_own_figures() -> None:
     assert ("warren_broker_poll_age_seconds", "attic") not in found
     assert found["warren_websockets_open",] == 0
     assert found["process_resident_memory_bytes",] > 1e6
+
+
+def test_it_tells_what_history_takes_and_how_far_compaction_lies_behind() -> None:
+    shop = make_broker("shop")
+    now = time.time_ns() // 1_000_000
+    append_snapshot(shop, {}, whole={"ready": 1}, at_ms=now - 90_000)
+    append_snapshot(shop, {}, whole={"ready": 1}, at_ms=now)
+    Span.objects.create(
+        broker=shop, level=1, start_ms=0, end_ms=3_600_000, ticks=b"", samples=1, known=1, stored_bytes=12_345
+    )
+    found = samples(scrape(make_user(None, Role.VIEWER)))
+    assert found["warren_history_snapshots", "shop"] == 2
+    assert 90 <= found["warren_history_oldest_snapshot_age_seconds", "shop"] < 150
+    assert found["warren_history_bytes", "shop", "minute"] == 12_345
 
 
 def test_it_has_as_many_series_however_large_the_brokers_are() -> None:
