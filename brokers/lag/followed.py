@@ -21,6 +21,8 @@ METRICS = (
     "stream_lag",
 )
 COUNTERS = ("published", "delivered", "acknowledged", "redelivered")
+# Within a beat of the broker's figures nothing need have been told anew. It is 5 s; our polls are early now and then.
+BEAT_MS = 4_500
 # After a gap this long what is remembered says nothing about now; what a queue's bursts and pauses taught holds longer.
 FORGET_MS = 120_000
 _LEARNED_MS = 900_000
@@ -150,7 +152,8 @@ def _now(m: dict[str, Floats], tick: Tick, span_s: float) -> Now:
     counted = told & ~np.isnan(m["told_ms"]) & ~fell
     still = (deltas["published"] == 0) & (deltas["delivered"] == 0) & (deltas["acknowledged"] == 0)
     # A depth that grows while nobody is said to have published: the counters are still those of the last tick.
-    counted &= ~(still & (level > m["level"]))
+    # So they may be where the last tick was less than a beat ago.
+    counted &= ~(still & ((level > m["level"]) | (tick.at_ms - m["told_ms"] < BEAT_MS)))
     counted_s = (tick.at_ms - np.where(np.isnan(m["moved_ms"]), m["told_ms"], m["moved_ms"])) / 1000
     waits = (ready > 0) | (unacked > consumers)
     waited = (m["ready"] > 0) | (m["unacked"] > m["consumers"])

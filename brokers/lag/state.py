@@ -17,7 +17,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from brokers.lag.followed import FORGET_MS, METRICS, Flags, Floats, Memory, Now, Tick, follow, remember
+from brokers.lag.followed import COUNTERS, FORGET_MS, METRICS, Flags, Floats, Memory, Now, Tick, follow, remember
 
 __all__ = ["FORGET_MS", "METRICS", "ConsumerState", "Memory", "Tick", "step"]
 
@@ -74,8 +74,9 @@ def _idle(m: dict[str, Floats], now: Now) -> Flags:
     )
     wanted = np.maximum(2, 1.5 * m["rest_second"])
     rests = (m["quiet"] >= wanted) | ((m["quiet"] >= 1) & little & (m["streak"] >= 4) & (m["rest_second"] <= 1))
-    held = (m["state"] == ConsumerState.IDLE) & (m["quiet"] > 0)
-    first = np.isnan(now.grew) & (now.consumers == 0)
+    held = (m["state"] == ConsumerState.IDLE) & ((m["quiet"] > 0) | ~now.counted)
+    never = np.all([now.tick.figures.get(name, uncounted * np.nan) == 0 for name in COUNTERS[:2]], axis=0)
+    first = (np.isnan(now.grew) & (now.consumers == 0)) | never
     found: Flags = empty & (rests | held | first | (uncounted & (now.consumers == 0)))
     return found
 
@@ -83,7 +84,7 @@ def _idle(m: dict[str, Floats], now: Now) -> Flags:
 def _behind(m: dict[str, Floats], now: Now, before: Floats) -> Flags:
     flows = now.known & ((now.consumers > 0) | (m["fetched_ever"] > 1) | now.tick.streams)
     # What grows in the consumers' hands alone is sooner a burst than what they have no hands for.
-    rise = (m["high"] - m["low"]) / np.where(now.ready > 0, 1.0, 3.0)
+    rise = (m["high"] - m["low"]) / np.where(now.ready > 0, 1.0, 4.0)
     begins = (
         (m["rising"] > 0)
         & (m["ups"] >= 2)
