@@ -104,6 +104,27 @@ def lag(seconds_behind: float) -> str:
     return f"{whole:,} s" if whole < 10 * _HOUR else f"{whole // _HOUR:,} h"
 
 
+def drain(seconds_left: float) -> str:
+    """How long until a queue is empty: `never` (infinite), `empty` (zero), `7 min 11 s`; NaN is *unknown*."""
+    if math.isnan(seconds_left):
+        return UNKNOWN
+    if math.isinf(seconds_left):
+        return "never"
+    if seconds_left == 0:
+        return "empty"
+    return "<1 s" if seconds_left < 1 else duration(seconds_left)
+
+
+def change(value: float) -> str:
+    """A change with its sign: `+1,204`, `−34`, `+0.4`; below a twentieth `0`."""
+    if not math.isfinite(value):
+        return UNKNOWN
+    if abs(value) < 0.05:
+        return "0"
+    text = f"{abs(value):.1f}" if abs(value) < 9.95 else count(abs(value))
+    return f"{'+' if value > 0 else '−'}{text}"
+
+
 def duration(seconds_long: float) -> str:
     """A span: `12 s`, `7 min 11 s`, `3 h 06 min`, from 10 h `19 h`, from 2 days `41 d`. Cut, not rounded up."""
     if not math.isfinite(seconds_long):

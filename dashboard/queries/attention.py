@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
 from brokers.collect.state import Condition
 from brokers.rabbitmq.errors import grant_command
 from dashboard import formats
-from dashboard.queries.broker_analysis import NodeFacts, Unconsumed, short_node
+from dashboard.queries.attention_queues import queue_needs
+from dashboard.queries.broker_analysis import NodeFacts, short_node
 from dashboard.queries.broker_facts import BrokerFacts
-
-
-class Severity(StrEnum):
-    """How much something presses. `UNKNOWN` is what cannot be judged, since the figures are missing."""
-
-    CRITICAL = "critical"
-    WARNING = "warning"
-    NOTICE = "notice"
-    UNKNOWN = "unknown"
-
+from dashboard.queries.need import Need, Severity, need
 
 _RANK = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.UNKNOWN: 2, Severity.NOTICE: 3}
 
@@ -30,32 +20,6 @@ NEAR = 0.80
 AT_THE_LIMIT = 0.95
 # Free disk below this many times its limit is worth a look.
 DISK_NEAR = 1.5
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """One thing that needs a person.
-
-    `key` stays the same as long as it is the same thing. `subject` is what the link is put on; `sentence` goes on from
-    it. `short` says it in a table's cell. `command` is a shell line that mends it, where there is one. `weight` orders
-    things of one severity.
-    """
-
-    key: str
-    severity: Severity
-    broker_id: int
-    broker: str
-    subject: str
-    sentence: str
-    short: str = ""
-    why: str = ""
-    command: str = ""
-    icon: str = ""
-    since_ms: int | None = None
-    # The page that shows it: a vhost's queues where set, else the broker.
-    vhost: str | None = None
-    queue: str | None = None
-    weight: float = 0.0
 
 
 def needs(facts: BrokerFacts) -> list[Need]:
@@ -73,19 +37,19 @@ def needs(facts: BrokerFacts) -> list[Need]:
         found += _cluster(facts)
         for node in facts.nodes:
             found += _node(facts, node)
-        found += [_unconsumed(facts, group) for group in facts.unconsumed]
+        found += queue_needs(facts)
         found += _unreadable(facts)
     return worst_first(found)
 
 
 def worst_first(found: Iterable[Need]) -> list[Need]:
     """Order by severity, then by weight, then by name."""
-    return sorted(found, key=lambda need: (_RANK[need.severity], -need.weight, need.broker.casefold(), need.key))
+    return sorted(found, key=lambda one: (_RANK[one.severity], -one.weight, one.broker.casefold(), one.key))
 
 
 def headline(found: Sequence[Need]) -> str:
     """Say in one sentence how much of it cannot wait."""
-    pressing = sum(need.severity is Severity.CRITICAL for need in found)
+    pressing = sum(one.severity is Severity.CRITICAL for one in found)
     others = len(found) - pressing
     if not found:
         return "Nothing needs you."
@@ -124,15 +88,11 @@ def _word(number: int) -> str:
     return _WORDS[number] if number < len(_WORDS) else formats.count(number)
 
 
-def _need(facts: BrokerFacts, key: str, severity: Severity, subject: str, sentence: str, **more: object) -> Need:
-    return Need(f"{facts.id}.{key}", severity, facts.id, facts.name, subject, sentence, **more)  # type: ignore[arg-type]
-
-
 def _first_time(facts: BrokerFacts) -> list[Need]:
     if not facts.failures:
         return []
     return [
-        _need(
+        need(
             facts,
             "silent",
             Severity.CRITICAL,
@@ -158,7 +118,7 @@ def _silent(facts: BrokerFacts) -> list[Need]:
         return []
     age = f"Its figures are from {formats.clock(facts.at_ms)}." if facts.at_ms else "It has no figures yet."
     return [
-        _need(
+        need(
             facts,
             "silent",
             severity,
@@ -181,7 +141,7 @@ def _cluster(facts: BrokerFacts) -> list[Need]:
         f"{node.short} does not see {_listed([short_node(name) for name in node.partitions])}" for node in apart
     )
     return [
-        _need(
+        need(
             facts,
             "partition",
             Severity.CRITICAL,
@@ -198,7 +158,7 @@ def _cluster(facts: BrokerFacts) -> list[Need]:
 def _node(facts: BrokerFacts, node: NodeFacts) -> list[Need]:
     if node.running == 0:
         return [
-            _need(
+            need(
                 facts,
                 f"node.{node.slot}.down",
                 Severity.CRITICAL,
@@ -220,7 +180,7 @@ def _memory(facts: BrokerFacts, node: NodeFacts) -> list[Need]:
     if node.memory_alarm == 1:
         sentence = f"of {facts.name} is out of memory and blocks every publisher of the cluster"
         return [
-            _need(
+            need(
                 facts,
                 f"node.{node.slot}.memory",
                 Severity.CRITICAL,
@@ -236,7 +196,7 @@ def _memory(facts: BrokerFacts, node: NodeFacts) -> list[Need]:
         return []
     sentence = f"of {facts.name} uses {formats.percent(share)} of the memory at which it blocks publishers"
     return [
-        _need(
+        need(
             facts,
             f"node.{node.slot}.memory",
             Severity.WARNING,
@@ -254,7 +214,7 @@ def _disk(facts: BrokerFacts, node: NodeFacts) -> list[Need]:
     known = not math.isnan(node.disk_free) and not math.isnan(node.disk_limit)
     if node.disk_alarm == 1:
         return [
-            _need(
+            need(
                 facts,
                 f"node.{node.slot}.disk",
                 Severity.CRITICAL,
@@ -269,7 +229,7 @@ def _disk(facts: BrokerFacts, node: NodeFacts) -> list[Need]:
     if not known or node.disk_limit <= 0 or node.disk_free >= node.disk_limit * DISK_NEAR:
         return []
     return [
-        _need(
+        need(
             facts,
             f"node.{node.slot}.disk",
             Severity.WARNING,
@@ -298,7 +258,7 @@ def _handles(facts: BrokerFacts, node: NodeFacts) -> list[Need]:
         if share is None or share < NEAR:
             continue
         found.append(
-            _need(
+            need(
                 facts,
                 f"node.{node.slot}.{key}",
                 Severity.CRITICAL if share >= AT_THE_LIMIT else Severity.WARNING,
@@ -312,39 +272,6 @@ def _handles(facts: BrokerFacts, node: NodeFacts) -> list[Need]:
     return found
 
 
-def _unconsumed(facts: BrokerFacts, group: Unconsumed) -> Need:
-    waits = f"{formats.count(group.ready)} {'message waits' if group.ready == 1 else 'messages wait'}"
-    if group.hour_ago is not None and group.hour_ago != group.ready:
-        trend = "up" if group.ready > group.hour_ago else "down"
-        ago = formats.duration(60 * round(group.hour_span_s / 60))
-        waits += f", {trend} from {formats.count(group.hour_ago)} ({ago} ago)"
-    common = {
-        "vhost": group.vhost,
-        "short": f"{formats.count(group.queues)} without consumer",
-        "weight": 10 + math.log10(1 + group.ready),
-    }
-    if group.queues == 1:
-        return _need(
-            facts,
-            f"unconsumed.{group.vhost_slot}",
-            Severity.WARNING,
-            group.largest,
-            f"of {group.vhost} on {facts.name} has a backlog and no consumer",
-            why=f"{waits}.",
-            queue=group.largest,
-            **common,
-        )
-    return _need(
-        facts,
-        f"unconsumed.{group.vhost_slot}",
-        Severity.WARNING,
-        f"{formats.count(group.queues)} queues of {group.vhost}",
-        f"on {facts.name} have a backlog and no consumer",
-        why=f"{waits}; the most, {formats.count(group.largest_ready)}, in {group.largest}.",
-        **common,
-    )
-
-
 def _unreadable(facts: BrokerFacts) -> list[Need]:
     closed = [vhost for vhost in facts.vhosts if vhost.readable is False]
     if not closed:
@@ -355,13 +282,13 @@ def _unreadable(facts: BrokerFacts) -> list[Need]:
         subject, rest = f"{formats.count(len(closed))} vhosts", f"of {facts.name} cannot be looked into"
     if not facts.whole:
         why = "What is in them is unknown until an administrator of the broker opens them for Warren."
-        return [_need(facts, "unreadable", Severity.NOTICE, subject, rest, short="Vhost closed", why=why)]
+        return [need(facts, "unreadable", Severity.NOTICE, subject, rest, short="Vhost closed", why=why)]
     names = _listed([vhost.name for vhost in closed[:3]]) + (
         f" and {formats.count(len(closed) - 3)} more" if len(closed) > 3 else ""
     )
     why = f"{facts.username or 'The watching user'} has no permission row in {names}. This opens it, for looking only:"
     command = grant_command(closed[0].name, facts.username)
-    return [_need(facts, "unreadable", Severity.NOTICE, subject, rest, short="Vhost closed", why=why, command=command)]
+    return [need(facts, "unreadable", Severity.NOTICE, subject, rest, short="Vhost closed", why=why, command=command)]
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from dashboard import formats
 from dashboard.cells import Cell, Cells
-from dashboard.queries.attention import Need
+from dashboard.queries.need import Need
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +81,8 @@ def url_of(need: Need) -> str:
     if need.queue is not None and need.vhost is not None:
         return queue_url(need.broker_id, need.vhost, need.queue)
     if need.vhost is not None:
-        return queues_url(need.broker_id, vhost=need.vhost, **LONELY)
+        return queues_url(need.broker_id, vhost=need.vhost, state=need.state)
     return reverse("pages:broker", args=[need.broker_id])
-
-
-# The question for the queues of broker_analysis.Unconsumed.
-LONELY = {"state": "no_consumer"}
 
 
 def queues_url(broker_id: int | None = None, **filters: str) -> str:

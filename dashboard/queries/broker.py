@@ -12,7 +12,7 @@ from dashboard import formats
 from dashboard.accounts.rights import Rights
 from dashboard.cells import Cell, Cells, View, shape_of
 from dashboard.queries import broker_cells as cell
-from dashboard.queries.attention import Need, needs
+from dashboard.queries.attention import needs
 from dashboard.queries.attention_shown import ShownNeed, queues_url, shown, unchanging, why_cells
 from dashboard.queries.broker_analysis import VhostFacts
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
@@ -21,6 +21,7 @@ from dashboard.queries.broker_polled import Polled, polled
 from dashboard.queries.fleet import balance, churn, state_cell
 from dashboard.queries.happened import Day, happened
 from dashboard.queries.keys import vhost_key
+from dashboard.queries.need import Need
 
 VHOSTS_SHOWN = 60
 

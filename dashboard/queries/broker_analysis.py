@@ -14,6 +14,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from brokers.lag.evidence import Seen, evidence
+from brokers.lag.present import column
+from brokers.lag.state import ConsumerState
 from brokers.registry.details import NodeDetail, QueueDetail, VhostDetail
 from brokers.registry.slots import KnownObject
 from brokers.series.metrics import RATES, Kind
@@ -126,6 +129,19 @@ class Unconsumed:
 
 
 @dataclass(frozen=True, slots=True)
+class Troubled:
+    """The queues of one vhost whose consumers do not keep up, all in the same state; `evidence` is of the largest."""
+
+    state: ConsumerState
+    vhost: str
+    vhost_slot: int
+    queues: int
+    total: float
+    largest: str
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetters:
     """Messages that rest in the dead-letter queues of one vhost."""
 
@@ -141,6 +157,7 @@ class Analysed:
     nodes: tuple[NodeFacts, ...]
     vhosts: tuple[VhostFacts, ...]
     unconsumed: tuple[Unconsumed, ...]
+    troubled: tuple[Troubled, ...]
     dead_letters: tuple[DeadLetters, ...]
     totals: Mapping[str, float]
 
@@ -155,12 +172,14 @@ def analyse(shown: Present) -> Analysed:
     if held is not None and held[0] is shown:
         return held[1]
     unconsumed, letters = _queues(shown)
+    troubled = _troubled(shown)
     lonely = {group.vhost: group.queues for group in unconsumed}
     table = shown.table(Kind.BROKER)
     made = Analysed(
         nodes=tuple(_node(shown.table(Kind.NODE), row) for row in range(len(shown.table(Kind.NODE).slots))),
         vhosts=tuple(_vhost(shown.table(Kind.VHOST), row, lonely) for row in range(len(shown.table(Kind.VHOST).slots))),
         unconsumed=unconsumed,
+        troubled=troubled,
         dead_letters=letters,
         totals={name: float(values[0]) for name, values in table.columns.items() if len(values)},
     )
@@ -197,6 +216,9 @@ def _queues(shown: Present) -> tuple[tuple[Unconsumed, ...], tuple[DeadLetters, 
     ready, consumers = table.column("ready"), table.column("consumers")
     with np.errstate(invalid="ignore"):
         waiting = np.flatnonzero(ready > 0)
+    named = table.column("consumer_state")
+    # As it was named at the poll; of a queue that has only just been seen its figures must do.
+    nobody = np.where(np.isnan(named), consumers == 0, named == ConsumerState.STOPPED)
     lonely: dict[str, list[int]] = {}
     dead: dict[str, list[int]] = {}
     for row in waiting.tolist():
@@ -204,12 +226,46 @@ def _queues(shown: Present) -> tuple[tuple[Unconsumed, ...], tuple[DeadLetters, 
         holds_letters, wants_consumer = _traits(known)
         if holds_letters:
             dead.setdefault(known.vhost, []).append(row)
-        elif consumers[row] == 0 and wants_consumer:
+        elif nobody[row] and wants_consumer:
             lonely.setdefault(known.vhost, []).append(row)
     vhosts = {known.name: known.slot for known in shown.table(Kind.VHOST).objects}
     groups = tuple(_group(shown, table, vhost, vhosts.get(vhost, -1), rows) for vhost, rows in lonely.items())
     letters = tuple(DeadLetters(vhost, len(rows), float(ready[rows].sum())) for vhost, rows in dead.items())
     return groups, letters
+
+
+_TROUBLES = (ConsumerState.STALLED, ConsumerState.STARVED, ConsumerState.FALLING_BEHIND)
+
+
+def _troubled(shown: Present) -> tuple[Troubled, ...]:
+    table = shown.table(Kind.QUEUE)
+    named = table.column("consumer_state")
+    vhosts = {known.name: known.slot for known in shown.table(Kind.VHOST).objects}
+    found = []
+    for state in _TROUBLES:
+        by_vhost: dict[str, list[int]] = {}
+        for row in np.flatnonzero(named == state).tolist():
+            by_vhost.setdefault(table.objects[row].vhost, []).append(row)
+        for vhost, rows in by_vhost.items():
+            total = np.nan_to_num(column(shown, Kind.QUEUE, "total")[rows])
+            largest = rows[int(total.argmax())]
+            stream = _detail(table.objects[largest].detail, QueueDetail).type == "stream"
+            found.append(
+                Troubled(
+                    state=state,
+                    vhost=vhost,
+                    vhost_slot=vhosts.get(vhost, -1),
+                    queues=len(rows),
+                    total=float(total.sum()),
+                    largest=table.objects[largest].name,
+                    evidence=evidence(state, _seen(shown, largest), stream=stream),
+                )
+            )
+    return tuple(found)
+
+
+def _seen(shown: Present, row: int) -> Seen:
+    return Seen(**{name: float(column(shown, Kind.QUEUE, name)[row]) for name in Seen.__dataclass_fields__})
 
 
 def _group(shown: Present, table: PresentTable, vhost: str, slot: int, rows: list[int]) -> Unconsumed:

@@ -22,6 +22,7 @@ from dashboard.queries.broker_analysis import (
     NAN,
     DeadLetters,
     NodeFacts,
+    Troubled,
     Unconsumed,
     VhostFacts,
     analyse,
@@ -56,6 +57,7 @@ class BrokerFacts:
     nodes: tuple[NodeFacts, ...] = ()
     vhosts: tuple[VhostFacts, ...] = ()
     unconsumed: tuple[Unconsumed, ...] = ()
+    troubled: tuple[Troubled, ...] = ()
     dead_letters: tuple[DeadLetters, ...] = ()
     totals: Mapping[str, float] = field(default_factory=dict)
     begun: Mapping[tuple[str, str], int] = field(default_factory=dict)
@@ -159,6 +161,7 @@ def _facts(rights: Rights, broker: Broker, begun: Mapping[tuple[str, str], int],
         nodes=analysed.nodes if whole else (),
         vhosts=tuple(analysed.vhosts[index] for index in kept),
         unconsumed=tuple(group for group in analysed.unconsumed if sees(group.vhost)),
+        troubled=tuple(group for group in analysed.troubled if sees(group.vhost)),
         dead_letters=tuple(group for group in analysed.dead_letters if sees(group.vhost)),
         totals=analysed.totals if whole else _sums(vhost_rows, kept),
         shown=shown,

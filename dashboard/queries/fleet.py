@@ -15,10 +15,11 @@ from dashboard import formats
 from dashboard.accounts.rights import Rights
 from dashboard.cells import Cell, Cells, View, shape_of
 from dashboard.queries import broker_cells as cell
-from dashboard.queries.attention import Need, Severity, headline, needs, quiet, worst_first
+from dashboard.queries.attention import headline, needs, quiet, worst_first
 from dashboard.queries.attention_shown import ShownNeed, shown, unchanging, why_cells
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
 from dashboard.queries.happened import Day, happened
+from dashboard.queries.need import Need, Severity
 
 MINUTE_MS = 60_000
 NEEDS_SHOWN = 12

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import numpy as np
 from django.urls import reverse
 
+from brokers.lag.evidence import Seen
+from brokers.lag.present import value
 from brokers.rabbitmq.errors import grant_command
 from brokers.registry.details import QueueDetail
 from brokers.registry.models import BrokerObject
-from brokers.series.metrics import RATES, Kind
+from brokers.series.metrics import Kind
 from dashboard import formats
 from dashboard.accounts.rights import Rights
 from dashboard.cells import Cell, Cells, ChartPoints, View, shape_of
@@ -30,7 +32,9 @@ from dashboard.queries.charts import Charts, charts, live_points
 from dashboard.queries.keys import queue_key
 from dashboard.queries.marks import Mark
 from dashboard.queries.queue_definition import Row, Setting, rows, settings
-from dashboard.queries.queue_state import Around, Standing
+from dashboard.queries.queue_measures import why_measure
+from dashboard.queries.queue_state import Around, Judged, Standing
+from dashboard.queries.queues_states import of_one
 from dashboard.queries.queues_table import detail_of
 
 _GONE = "The queue is not there any more."
@@ -90,6 +94,11 @@ class QueuePage:
     def key(self) -> str:
         """What the keys of its cells begin with."""
         return self.queue.key
+
+    @property
+    def measures(self) -> tuple[tuple[str, str], ...]:
+        """What is shown beside the strip of figures: labels and the ends of keys."""
+        return queue_cells.STREAM_SHOWN if self.queue.detail.type == "stream" else queue_cells.SHOWN
 
     @property
     def stale(self) -> bool:
@@ -162,10 +171,14 @@ def queue_page(known: Known, zone: dt.tzinfo, now_ms: int) -> QueuePage:
     )
     times = lately.times_ms[~np.isnan(lately.values["ready"])]
     begun = formats.clock(int(times[0]), zone) if len(times) else ""
-    standing = queue_state.standing(known.detail, around, queue_state.seen(lately), begun)
+    judged = _judged(known)
+    standing = queue_state.standing(known.detail, around, judged, queue_state.polls(lately, begun))
     at = f"at {formats.clock(facts.at_ms, zone)}" if known.stale and facts.at_ms else ""
     why = _why(known)
     figures = queue_cells.figures(known.key, _now(known), hour, why, at="" if gone else at, zone=zone)
+    figures |= queue_cells.derived(
+        known.key, _now(known), why, past=known.stale or gone, stream=known.detail.type == "stream"
+    )
     if known.detail.type == "stream":
         figures[f"{known.key}.ack.detail"] = Cell(text="reading removes nothing")
     cells: Cells = {
@@ -220,21 +233,24 @@ def _window(end_ms: int, span_ms: int, step_ms: int) -> Window:
     return Window((end_ms - span_ms) // step_ms * step_ms, end_ms, step_ms, "strip")
 
 
-def _now(known: Known) -> dict[str, float]:
+def _judged(known: Known) -> Judged:
+    names = (*Seen.__dataclass_fields__, "consumer_state", "deliver_rate")
+    found = _now(known, names)
+    seen = Seen(**{name: found[name] for name in Seen.__dataclass_fields__})
+    return Judged(of_one(known.detail, found), found["consumer_state"], seen)
+
+
+def _now(known: Known, names: Sequence[str] = queue_cells.METRICS) -> dict[str, float]:
     shown = known.facts.shown
     if shown is None or known.gone_ms is not None:
-        return dict.fromkeys(queue_cells.STRIP_METRICS, math.nan)
-    table = shown.table(Kind.QUEUE)
-    return {metric: table.value(known.slot, metric) for metric in queue_cells.STRIP_METRICS}
+        return dict.fromkeys(names, math.nan)
+    return {name: value(shown, Kind.QUEUE, known.slot, name) for name in names}
 
 
 def _why(known: Known) -> dict[str, str]:
     """Say of each metric why it would be unknown."""
     if known.gone_ms is not None:
-        return dict.fromkeys(queue_cells.STRIP_METRICS, _GONE)
+        return dict.fromkeys(queue_cells.METRICS, _GONE)
     usual = _CLOSED if known.closed else why_unknown(known.facts)
     told = known.facts.unknown if known.facts.fresh else {}
-    return {
-        metric: told.get(f"{Kind.QUEUE.value}.{RATES.get(metric, metric)}", usual)
-        for metric in queue_cells.STRIP_METRICS
-    }
+    return {name: why_measure(Kind.QUEUE, name, told) or usual for name in queue_cells.METRICS}

@@ -1,7 +1,8 @@
 """How a queue stands, in a word and in the sentences that say what was seen. Pure.
 
-The broker's own word comes first (down, no majority), then what a person must know to read the figures at all (stale,
-gone, closed), then five minutes of counters: what entered, what left, how the backlog moved. No message is read.
+What a person must know to read the figures at all comes first (stale, gone, closed), then the broker's own word (down,
+no majority), then how the consumers keep up, as the last poll named it (brokers.lag.state), with the figures that speak
+for it: the same word as in the list of queues (dashboard.queries.queues_states). No message is read.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from brokers.lag.evidence import Seen, evidence
+from brokers.lag.state import ConsumerState
 from brokers.registry.details import DOWN, QueueDetail
 from brokers.series.read import Series
 from dashboard import formats
+from dashboard.queries.queues_states import SAYINGS, State
 
 # What the evidence is taken from.
 EVIDENCE_MS = 300_000
-EVIDENCE_METRICS = ("ready", "unacked", "consumers", "publish_rate", "ack_rate")
-# A backlog moves when it changes by more than this share of its height, and by more than so many messages.
-_MOVES_SHARE = 0.05
-_MOVES_MESSAGES = 20
+EVIDENCE_METRICS = ("ready",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,49 +51,40 @@ class Around:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """Five minutes of a queue, summed up; NaN is *unknown*. `polls` that were seen, `gaps` in them, `since` as read."""
+class Polls:
+    """Five minutes of polls: how many told of the queue, how many did not, and `since` when, as the viewer reads it."""
 
-    ready: float
-    unacked: float
-    consumers: float
-    publish: float
-    ack: float
-    change: float
-    seconds: float
-    polls: int
+    told: int
     gaps: int
+    since: str = ""
 
 
-def seen(series: Series) -> Seen:
-    """Sum up what the last five minutes of a queue were (a series of EVIDENCE_METRICS)."""
-    ready = series.values["ready"]
-    known = np.flatnonzero(~np.isnan(ready))
-    times = series.times_ms
-    span = float(times[known[-1]] - times[known[0]]) / 1000 if len(known) > 1 else 0.0
-    return Seen(
-        ready=float(ready[known[-1]]) if len(known) else math.nan,
-        unacked=_last(series, "unacked"),
-        consumers=_last(series, "consumers"),
-        publish=_mean(series, "publish_rate"),
-        ack=_mean(series, "ack_rate"),
-        change=float(ready[known[-1]] - ready[known[0]]) if len(known) > 1 else math.nan,
-        seconds=span,
-        polls=len(known),
-        gaps=len(times) - len(known),
-    )
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A queue's figures now, its state in the list of queues, and the ConsumerState named at the last poll (NaN: none
+    yet)."""
+
+    state: State
+    named: float
+    seen: Seen
 
 
-def standing(detail: QueueDetail, around: Around, found: Seen, since: str = "") -> Standing:
-    """Say how the queue stands; `since` is the time of the first poll that the evidence has, as the viewer reads it."""
+def polls(series: Series, since: str = "") -> Polls:
+    """Count the polls of the last five minutes (a series of EVIDENCE_METRICS)."""
+    known = ~np.isnan(series.values["ready"])
+    return Polls(int(known.sum()), int((~known).sum()), since)
+
+
+def standing(detail: QueueDetail, around: Around, judged: Judged, seen_in: Polls) -> Standing:
+    """Say how the queue stands."""
     outside = _outside(around)
     if outside is not None:
         return outside
-    evidence = _evidence(found, since)
+    evidence = _evidence(seen_in)
     broken = _broken(detail, around.broker)
     if broken is not None:
         return Standing(*broken, evidence)
-    return Standing(*_moving(detail, around, found), evidence)
+    return Standing(*_moving(detail, around, judged), evidence)
 
 
 def _outside(around: Around) -> Standing | None:
@@ -120,8 +112,9 @@ def _broken(detail: QueueDetail, broker: str) -> tuple[str, str, str] | None:
     return None
 
 
-def _moving(detail: QueueDetail, around: Around, found: Seen) -> tuple[str, str, str]:
-    if math.isnan(found.ready):
+def _moving(detail: QueueDetail, around: Around, judged: Judged) -> tuple[str, str, str]:
+    seen = judged.seen
+    if math.isnan(seen.ready):
         if around.closed:
             return (
                 "unknown",
@@ -129,54 +122,23 @@ def _moving(detail: QueueDetail, around: Around, found: Seen) -> tuple[str, str,
                 "The watching user may not look into its vhost, so its figures are unknown.",
             )
         return "unknown", "Unknown", f"{around.broker} has not told its figures in the last 5 min."
-    if detail.type == "stream":
-        return "ok", "Stream", _stream(found)
-    if detail.holds_letters:
-        return _dead(detail, found)
-    if found.ready > 0 and found.consumers == 0 and detail.waits:
-        waits = f"{_messages(found.ready)} {'waits' if found.ready == 1 else 'wait'} here until the time is up"
-        return "queued", "Waiting", f"{waits}, to go on by the dead-letter exchange. Nobody is to consume this queue."
-    if found.ready > 0 and found.consumers == 0:
-        grows = f", {formats.rate(found.publish)} /s enter" if found.publish > 0 else ""
-        return (
-            "stopped",
-            "No consumer",
-            f"{_messages(found.ready)} wait and nobody is subscribed: nothing leaves{grows}.",
-        )
-    return _paced(detail, found)
-
-
-def _paced(detail: QueueDetail, found: Seen) -> tuple[str, str, str]:
-    over = f"For {formats.duration(round(found.seconds))}" if found.seconds >= 1 else "At the moment"
-    if math.isnan(found.ack) or math.isnan(found.publish):
-        waits = f"{_messages(found.ready)} wait" if found.ready else "Nothing waits"
-        return "ok", "Running", f"{waits}. How fast they move is not known yet."
-    pace = f"{formats.rate(found.ack)} /s were acknowledged while {formats.rate(found.publish)} /s were published"
-    if found.ready > 0 and found.ack == 0 and found.consumers > 0 and found.seconds >= 30 and found.change >= 0:
-        word = "consumer is" if found.consumers == 1 else "consumers are"
-        held = f" They hold {_messages(found.unacked)} unacknowledged." if found.unacked > 0 else ""
-        those = f"{formats.count(found.consumers)} {word} subscribed and {_messages(found.ready)} wait"
-        return "stalled", "Stalled", f"{over}, nothing was acknowledged, though {those}.{held}"
-    if found.ready == 0 and found.unacked == 0 and found.ack == 0 and found.publish == 0:
-        return "idle", "Idle", f"{over}, nothing waited and nothing moved."
-    if detail.state == "flow":
-        return "notice", "Flow control", f"The broker slows its publishers down. {over}, {pace}."
-    limit = max(_MOVES_MESSAGES, _MOVES_SHARE * found.ready)
-    if found.change > limit:
-        more = formats.count(found.change)
-        return (
-            "warning",
-            "Falling behind",
-            f"{over}, {pace}; {more} more wait than then, {formats.count(found.ready)} in all.",
-        )
-    if found.change < -limit and found.ready > 0:
-        return (
-            "catching",
-            "Catching up",
-            f"{over}, {pace}; {formats.count(-found.change)} fewer wait than then, {formats.count(found.ready)} still.",
-        )
-    waits = f"{_messages(found.ready)} wait" if found.ready else "nothing waits"
-    return "ok", "Keeping up", f"{over}, {pace}; {waits}."
+    if detail.holds_letters and judged.state in {State.HOLDING, State.OK, State.IDLE}:
+        return _dead(detail, seen)
+    said = SAYINGS[judged.state]
+    if judged.state is State.WAITING:
+        waits = f"{_messages(seen.ready)} {'waits' if seen.ready == 1 else 'wait'} here until the time is up"
+        return said.icon, said.word, f"{waits}, to go on by the dead-letter exchange. Nobody is to consume this queue."
+    named = judged.named
+    if math.isnan(named) and judged.state is State.STOPPED:
+        named = float(ConsumerState.STOPPED)
+    if math.isnan(named) and judged.state is State.IDLE:
+        named = float(ConsumerState.IDLE)
+    if math.isnan(named) and judged.state is State.OK:
+        return "unknown", "Too new to say", evidence(named, seen)
+    sentence = evidence(named, seen, stream=detail.type == "stream")
+    if judged.state is State.FLOW:
+        sentence = f"The broker slows its publishers down. {sentence}"
+    return said.icon, said.word, sentence
 
 
 def _dead(detail: QueueDetail, found: Seen) -> tuple[str, str, str]:
@@ -191,31 +153,14 @@ def _dead(detail: QueueDetail, found: Seen) -> tuple[str, str, str]:
     return "ok", "Empty", f"No letter waits. It is a dead-letter queue{whose}."
 
 
-def _stream(found: Seen) -> str:
-    entered = f"{formats.rate(found.publish)} /s were appended. " if not math.isnan(found.publish) else ""
-    return f"{entered}It holds {_messages(found.ready)}; reading a stream removes nothing, so they are no backlog."
-
-
-def _evidence(found: Seen, since: str) -> str:
-    if not found.polls:
+def _evidence(found: Polls) -> str:
+    if not found.told:
         return ""
-    polls = "1 poll" if found.polls == 1 else f"{formats.count(found.polls)} polls"
+    told = "1 poll" if found.told == 1 else f"{formats.count(found.told)} polls"
     missing = "none missing" if not found.gaps else "with a gap" if found.gaps == 1 else f"with {found.gaps} gaps"
-    begun = f" since {since}" if since else ""
-    return f"From {polls}{begun}, {missing}. Counters only; no message was read."
+    begun = f" since {found.since}" if found.since else ""
+    return f"From {told}{begun}, {missing}. Counters only; no message was read."
 
 
 def _messages(number: float) -> str:
     return "1 message" if number == 1 else f"{formats.count(number)} messages"
-
-
-def _last(series: Series, metric: str) -> float:
-    values = series.values[metric]
-    known = values[~np.isnan(values)]
-    return float(known[-1]) if len(known) else math.nan
-
-
-def _mean(series: Series, metric: str) -> float:
-    values = series.values[metric]
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else math.nan

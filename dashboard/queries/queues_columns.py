@@ -10,13 +10,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
+
+from brokers.lag.evidence import Seen, evidence
 from brokers.registry.details import QueueDetail
-from brokers.series.metrics import RATES
+from brokers.series.metrics import Kind
+from dashboard import formats
 from dashboard.cells import Cell
 from dashboard.queries import broker_cells as cell
+from dashboard.queries.queue_measures import drain_cell, growth_cell, lag_cell, why_measure
 from dashboard.queries.queues_params import Params
-from dashboard.queries.queues_states import SAYINGS, State, ranks
+from dashboard.queries.queues_states import JUDGED, SAYINGS, State, ranks
 from dashboard.queries.queues_table import Floats, Part, Rows
+
+# What the evidence of a state is taken from.
+EVIDENCE = tuple(Seen.__dataclass_fields__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +51,14 @@ class Line:
         return self.rows.text(name).at(self.row)
 
     def why(self, metric: str) -> str:
-        """Say why a figure is unknown."""
-        stored = RATES.get(metric, metric)
-        return self.part.unknown.get(f"queue.{stored}") or self.part.why
+        """Say why a measure is unknown: what is said of it, or of what it is computed from."""
+        return why_measure(Kind.QUEUE, metric, self.part.unknown) or self.part.why
+
+    @property
+    def evidence(self) -> str:
+        """What the state of its consumers was seen from."""
+        seen = Seen(**{name: self.figure(name) for name in EVIDENCE})
+        return evidence(self.figure("consumer_state"), seen, stream=self.detail.type == "stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +99,10 @@ def _by_figure(name: str) -> Callable[[Rows], Floats]:
 def _state(line: Line) -> Cell:
     said = SAYINGS[line.state]
     word = line.detail.state
-    plain = line.state in {State.RUNNING, State.IDLE}
-    exact = f"The broker says: {word}." if plain and word else said.says
+    plain = line.state in {State.OK, State.IDLE}
+    exact = line.evidence if line.state in JUDGED else said.says
+    if plain and word and word != "running":
+        exact = f"{exact} The broker says: {word}."
     return Cell(text=said.word, state=said.icon, exact=exact)
 
 
@@ -97,6 +112,49 @@ def _count(name: str, line: Line) -> Cell:
 
 def _rate(name: str, line: Line) -> Cell:
     return cell.rate(line.figure(name), line.why(name), unit=False)
+
+
+def _lag(line: Line) -> Cell:
+    return lag_cell(line.figure("time_lag"), line.figure("lag_source"), line.why("time_lag"))
+
+
+def _drain(line: Line) -> Cell:
+    return drain_cell(line.figure("drain_time"), line.why("drain_time"))
+
+
+def _growth(line: Line) -> Cell:
+    return growth_cell(line.figure("growth"), line.why("growth"))
+
+
+def _share(name: str, line: Line) -> Cell:
+    value = line.figure(name)
+    if np.isnan(value):
+        return Cell(text=formats.UNKNOWN, unknown=_unknown_share(name, line))
+    return Cell(text=formats.percent(value), zero=value == 0)
+
+
+def _unknown_share(name: str, line: Line) -> str:
+    if name == "redeliver_ratio" and line.figure("deliver_rate") == 0:
+        return "Nothing is delivered at the moment."
+    if name == "prefetch_used" and line.figure("consumers") == 0:
+        return "Nobody is subscribed."
+    if name == "prefetch_used" and np.isnan(line.figure("prefetch")) and not line.part.unknown.get("queue.prefetch"):
+        return "Its consumers have no limit, or have only just come."
+    return line.why(name)
+
+
+def _size(name: str, line: Line) -> Cell:
+    value = line.figure(name)
+    if np.isnan(value):
+        return Cell(text=formats.UNKNOWN, unknown=line.why(name))
+    return Cell(text=formats.size(value), exact=formats.exact_size(value), zero=value == 0)
+
+
+def _measured(
+    key: str, head: str, says: str, cell_of: Callable[[Line], Cell], *, measure: str = "", **more: object
+) -> Column:
+    name = measure or key
+    return Column(key, head, says, order=_by_figure(name), cell=cell_of, falls=True, **_num(more))  # type: ignore[arg-type]
 
 
 def _spark(line: Line) -> Cell:
@@ -166,7 +224,33 @@ _ALL = (
     _rate_column("publish", "In", "Messages that enter, a second", css="m0"),
     _rate_column("deliver", "Deliver", "Messages delivered or fetched, a second, redeliveries included", css="p4"),
     _rate_column("ack", "Out", "Messages acknowledged, a second", css="m0"),
+    _measured("time_lag", "Lag", "Age of the oldest message that is not acknowledged", _lag, css="p3"),
+    _measured("growth", "Growth", "How fast the backlog grew over the last minute", _growth, unit="/min", usual=False),
+    _measured("drain_time", "Empty in", "Until it is empty, at the pace of the last minute", _drain, css="p4"),
     _rate_column("redeliver", "Redeliver", "Messages delivered once more, a second", css="p4", usual=False),
+    _measured(
+        "redeliver_ratio",
+        "Redelivered",
+        "Share of the deliveries that were not a message’s first",
+        partial(_share, "redeliver_ratio"),
+        usual=False,
+    ),
+    _measured(
+        "prefetch_used",
+        "Prefetch",
+        "Share of what the consumers may hold that they do hold; at 100 % they get no more",
+        partial(_share, "prefetch_used"),
+        usual=False,
+    ),
+    _measured(
+        "capacity",
+        "Capacity",
+        "Share of the time in which the queue could deliver at once",
+        partial(_share, "capacity"),
+        usual=False,
+    ),
+    _measured("message_bytes", "Bytes", "Bodies of the messages in it", partial(_size, "message_bytes"), usual=False),
+    _measured("memory", "Memory", "Memory of the queue’s process", partial(_size, "memory"), usual=False),
 )
 COLUMNS: dict[str, Column] = {column.key: column for column in _ALL}
 # What may be left out, and what may be ordered by.

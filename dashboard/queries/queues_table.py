@@ -18,8 +18,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from brokers.lag.present import column
 from brokers.registry.details import QueueDetail
 from brokers.registry.slots import KnownObject
+from brokers.series.metrics import Kind
 from brokers.series.present import Present, PresentTable
 from dashboard.queries.keys import queue_key
 
@@ -206,6 +208,14 @@ class Part:
     unknown: dict[str, str] = field(default_factory=dict)
     shown: Present | None = None
 
+    def measure(self, name: str) -> Floats:
+        """Return a measure of all queues of the table."""
+        return self.table.column(name) if self.shown is None else column(self.shown, Kind.QUEUE, name)
+
+
+# What is derived from how things went lately: nothing of it is known of a broker that is silent.
+_OF_PACE = frozenset({"growth", "drain_time", "drain_time_recent", "redeliver_ratio"})
+
 
 class Rows:
     """Every queue that a person sees, over one or several brokers. Columns are made when asked for, and kept."""
@@ -223,20 +233,18 @@ class Rows:
         return len(self.local)
 
     def figure(self, name: str) -> Floats:
-        """Return a gauge or rate; `total` is ready and unacknowledged together.
+        """Return a measure of queues (brokers.lag.measures).
 
-        A rate of a broker that is silent is unknown; a stock of it is its last.
+        A rate or a pace of a broker that is silent is unknown; a stock of it is its last.
         """
         if name not in self._figures:
             if name == "total":
                 self._figures[name] = self.figure("ready") + self.figure("unacked")
             else:
-                past = name.endswith("_rate")
+                past = name.endswith("_rate") or name in _OF_PACE
                 self._figures[name] = _joined(
                     [
-                        np.full(len(part.seen), np.nan)
-                        if past and not part.fresh
-                        else part.table.column(name)[part.seen]
+                        np.full(len(part.seen), np.nan) if past and not part.fresh else part.measure(name)[part.seen]
                         for part in self.parts
                     ],
                     np.float64,

@@ -41,7 +41,7 @@ def waiting(rows: Rows, selection: Selection) -> str:
         backlog = int((rows.figure("ready")[selection.ordered] > 0).sum())
     if not backlog:
         return ""
-    lonely = int((ranks(rows)[selection.ordered] == rank_of(State.NO_CONSUMER)).sum())
+    lonely = int((ranks(rows)[selection.ordered] == rank_of(State.STOPPED)).sum())
     has = "has" if backlog == 1 else "have"
     said = f"{formats.count(backlog)} {has} a backlog"
     if lonely == backlog:

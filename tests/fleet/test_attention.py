@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokers.collect.state import Condition
+from brokers.lag.state import ConsumerState
 from brokers.rabbitmq.errors import grant_command
-from dashboard.queries.attention import Severity, headline, needs, quiet, worst_first
-from dashboard.queries.broker_analysis import NodeFacts, Unconsumed, VhostFacts
+from dashboard.queries.attention import headline, needs, quiet, worst_first
+from dashboard.queries.broker_analysis import NodeFacts, Troubled, Unconsumed, VhostFacts
 from dashboard.queries.broker_facts import BrokerFacts
+from dashboard.queries.need import Severity
 
 GIB = 1024**3
 HOSTILE = "<script>alert(1)</script>'\"/%\u202e\n"
@@ -221,3 +223,16 @@ def test_it_says_how_much_cannot_wait(critical: int, others: int, says: str) -> 
     bad = needs(broker(nodes=(node(memory_alarm=1.0),)))
     mild = needs(broker(nodes=(node(fd_used=850.0),)))
     assert headline(bad * critical + mild * others) == says
+
+
+def test_it_names_queues_whose_consumers_do_not_keep_up_with_what_was_seen() -> None:
+    said = "12 messages wait and 1 consumer holds 5 of 5, yet nothing is acknowledged."
+    one = Troubled(ConsumerState.STALLED, "shop", 3, 1, 17, "orders", said)
+    several = Troubled(ConsumerState.FALLING_BEHIND, "shop", 3, 4, 900, "mail", "900 messages are there.")
+    found = needs(broker(troubled=(several, one)))
+    assert [(need.subject, need.severity, need.icon, need.state) for need in found] == [
+        ("orders", Severity.WARNING, "stalled", "stalled"),
+        ("4 queues of shop", Severity.WARNING, "behind", "behind"),
+    ]
+    assert (found[0].queue, found[0].why) == ("orders", said)
+    assert found[1].why == "The largest is mail: 900 messages are there."

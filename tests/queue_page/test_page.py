@@ -48,7 +48,14 @@ def polled(name: str = "shop", *queues: tuple[str, str], **figures: float) -> Br
                 vhost,
                 queue,
                 detail=DETAIL,
-                **{"ready": 7, "unacked": 2, "consumers": 1, "published": 100.0 * number, **figures},
+                **{
+                    "ready": 7,
+                    "unacked": 2,
+                    "consumers": 1,
+                    "published": 100.0 * number,
+                    "consumer_state": 1,
+                    **figures,
+                },
             )
             for vhost, queue in named
         ]
@@ -82,7 +89,7 @@ def test_it_shows_a_queue_with_its_first_points() -> None:
     assert told["points"]["values"]["ready"][-1] == 7
     assert told["window"]["range"] == "15m"
     assert 'data-topic="queue"' in page
-    assert "Keeping up" in page or "Running" in page or "Stalled" in page
+    assert "Keeping up" in page
     assert "no message was read" in page
 
 

@@ -41,7 +41,7 @@ ROWS = Rows([SHOP])
         (Params(name=".", regex=False), {"orders.created", "Orders.paid", "orders.dlq", "mail.failed"}),
         (Params(vhost="shop", type="quorum"), {"orders.created", "orders.dlq"}),
         (Params(vhost="sho"), set()),
-        (Params(state="no_consumer"), {"lonely"}),
+        (Params(state="stopped"), {"lonely"}),
         (Params(state="no such state"), set()),
         (Params(state="holding"), {"orders.dlq"}),
         (Params(backlog=True), {"orders.created", "orders.dlq", "lonely", "log"}),
@@ -77,7 +77,7 @@ def test_it_does_not_call_a_queue_lonely_in_which_messages_wait_for_their_time()
         ]
     )
     assert names(rows, Params(state="waiting")) == ["orders.retry.30s"]
-    assert names(rows, Params(state="no_consumer")) == ["orders"]
+    assert names(rows, Params(state="stopped")) == ["orders"]
     assert names(rows, Params()) == ["orders", "orders.retry.30s", "orders.retry.2m"]
     # Counted all the same: that nobody is subscribed is a fact.
     assert set(names(rows, Params(no_consumers=True))) == {"orders.retry.30s", "orders.retry.2m", "orders"}
@@ -174,7 +174,7 @@ QUESTION = st.builds(
     regex=st.booleans(),
     vhost=st.sampled_from(["", "a"]),
     type=st.sampled_from(["", "quorum"]),
-    state=st.sampled_from(["", "running", "no_consumer"]),
+    state=st.sampled_from(["", "ok", "stopped"]),
     backlog=st.booleans(),
     no_consumers=st.booleans(),
     dlq=st.booleans(),

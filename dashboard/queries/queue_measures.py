@@ -1,0 +1,62 @@
+"""The cells of a queue's derived measures, as its page and the list of queues show them. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from brokers.lag.measures import measure
+from brokers.series.metrics import RATES, Kind
+from dashboard import formats
+from dashboard.cells import Cell
+
+COUNTERS, TIMESTAMP, OFFSETS, AT_LEAST = range(4)
+# Where a time lag comes from, by its lag_source.
+SOURCES = {
+    COUNTERS: "From counters: when the message that leaves next must have entered.",
+    TIMESTAMP: "From the timestamp that its publisher gave the message at the head.",
+    OFFSETS: "From how far the slowest reader is behind the end, and the pace of what is appended.",
+    AT_LEAST: "At least: the message at the head is older than what Warren has seen of the queue.",
+}
+_NEVER = "It grows or stands still: at this pace it is never empty."
+
+
+def why_measure(kind: Kind, name: str, told: Mapping[str, str]) -> str:
+    """Say why a measure is unknown, as the broker's plan says it of it or of what it is computed from; else nothing.
+
+    `told` has reasons by `kind.metric`.
+    """
+    found = measure(kind, name)
+    for one in (name, *(found.needs if found else ())):
+        said = told.get(f"{kind.value}.{RATES.get(one, one)}")
+        if said:
+            return said
+    return ""
+
+
+def lag_cell(seconds: float, source: float, why: str) -> Cell:
+    """The age of the oldest message, and where that is known from."""
+    if math.isnan(seconds):
+        return Cell(text=formats.UNKNOWN, unknown=why)
+    least = source == AT_LEAST
+    text = f"> {formats.lag(seconds)}" if least and seconds > 0 else formats.lag(seconds)
+    return Cell(text=text, exact=source_of(source), zero=seconds == 0)
+
+
+def source_of(source: float) -> str:
+    """Say where a time lag comes from; empty where that is unknown."""
+    return "" if math.isnan(source) else SOURCES.get(int(source), "")
+
+
+def drain_cell(seconds: float, why: str) -> Cell:
+    """How long until it is empty."""
+    if math.isnan(seconds):
+        return Cell(text=formats.UNKNOWN, unknown=why)
+    return Cell(text=formats.drain(seconds), exact=_NEVER if math.isinf(seconds) else "", zero=seconds == 0)
+
+
+def growth_cell(a_minute: float, why: str, *, unit: bool = False) -> Cell:
+    """By how many messages a minute the backlog grows."""
+    if math.isnan(a_minute):
+        return Cell(text=formats.UNKNOWN, unknown=why)
+    return Cell(text=formats.change(a_minute), unit="/min" if unit else "", zero=abs(a_minute) < 0.05)
