@@ -7,8 +7,8 @@ divides the share and gives each tier the period that its part of the budget bea
 - A tier that is satisfied with less than its part takes what it needs; the rest is divided among the others by weight.
 - Where a reading of depth takes longer than `LIGHT_S` the share falls with the square of that time, to `HEAVY` of it at
   most: one long answer holds up a scheduler of the broker, and its memory, longer than many short ones.
-- Periods grow at once and shrink only when a quarter less would do, so that noise does not move them. Depth at most
-  doubles its period at a time: one slow answer must not silence a broker for minutes.
+- Periods grow at once and shrink only when little more than half would do, so that noise does not move them. Depth at
+  most doubles its period at a time: one slow answer must not silence a broker for minutes.
 - An optional tier whose period would pass its slowest is *left out*: it is asked once in `PROBE_MS`, to see whether it
   became cheaper, and its figures are unknown. Depth never is; where even `SLOWEST_MS` passes the budget, that is said.
 
@@ -27,11 +27,7 @@ from enum import StrEnum
 
 import msgspec
 
-# Defaults of a broker's budget, and what may be set. 1 MB/s is 8 Mbit/s: less than a percent of a data centre's line.
-SHARE = 0.02
-BYTES_PER_S = 1_000_000
-SHARES = (0.0005, 0.5)
-BYTES = (10_000, 100_000_000)
+from brokers.registry.services import BYTES_PER_S, SHARE
 
 # A reading of depth up to this long may have the whole share, longer ones less, down to this part of it.
 LIGHT_S = 0.020
@@ -41,9 +37,12 @@ SLOWEST_MS = 300_000
 SLOWEST_OPTIONAL_MS = 600_000
 PROBE_MS = 3_600_000
 # Periods shrink only where they can by this factor.
-RELAX = 1.25
+RELAX = 1.75
+# A line that carries fewer bytes a second than this in an answer of `LONG` bytes or more is spared.
+FAST_LINE = 10_000_000
+LONG = 300_000
 # Answers that a cost is smoothed over: the median of so many.
-REMEMBERED = 5
+REMEMBERED = 7
 # Readings of definitions count against the share, up to this part of it.
 DEFINITIONS_MOST = 0.4
 
@@ -97,6 +96,8 @@ class Held(msgspec.Struct, frozen=True):
     every_ms: int = 0
     asked_ms: int = 0
     recent: tuple[tuple[float, int], ...] = ()
+    # Length of the last answer as it is unpacked.
+    body: int = 0
     failed: str = ""
     left_out: bool = False
 
@@ -112,6 +113,10 @@ class Pace(msgspec.Struct, frozen=True):
     tiers: dict[str, Held] = {}
     # A sentence where even the slowest cadence passes the budget.
     over: str = ""
+    # Let answers be compressed: dearer for the broker, cheaper for the line. So they begin, until the line is known.
+    packed: bool = True
+    # When the line was last seen to be slow, Unix milliseconds.
+    slow_ms: int = 0
 
     def of(self, tier: Tier) -> Held:
         """Return what is remembered of a tier."""
@@ -142,10 +147,27 @@ def smoothed(recent: Iterable[tuple[float, int]]) -> Cost | None:
     return Cost(sorted(seconds for seconds, _ in found)[middle], sorted(size for _, size in found)[middle])
 
 
-def remember(held: Held, seconds: float, size: int, at_ms: int, failed: str = "") -> Held:
+def remember(held: Held, seconds: float, size: int, at_ms: int, failed: str = "", body: int = 0) -> Held:
     """Return what is remembered after one more answer. One that brought nothing cost its time all the same."""
     recent = (*held.recent, (round(seconds, 6), size))[-REMEMBERED:]
-    return msgspec.structs.replace(held, recent=recent, asked_ms=at_ms, failed=failed)
+    return msgspec.structs.replace(held, recent=recent, asked_ms=at_ms, failed=failed, body=body)
+
+
+def packing(pace: Pace, every_ms: Mapping[Tier, int], budget: Budget, *, near: bool, at_ms: int) -> Pace:
+    """Return the pace with the decision whether answers are to be compressed.
+
+    They are where the broker is not `near` (on this machine or in a private network), for an hour where the line was
+    seen to be slow, and where they would use up more than the bound on bytes; once they are compressed half the bound
+    must do before they come as they are, so that the two do not change places for ever.
+    """
+    a_second = sum(pace.of(tier).body * 1000 / every for tier, every in every_ms.items() if every)
+    much = a_second > budget.bytes_per_s * (0.5 if pace.packed else 1.0)
+    depth = pace.of(Tier.DEPTH)
+    slow_ms = pace.slow_ms
+    if not pace.packed and depth.cost and depth.body >= LONG and depth.body < FAST_LINE * depth.cost.seconds:
+        slow_ms = at_ms
+    slow = bool(slow_ms) and at_ms - slow_ms < PROBE_MS
+    return msgspec.structs.replace(pace, packed=much or slow or not near, slow_ms=slow_ms)
 
 
 def share_in_force(budget: Budget, depth: Cost | None) -> float:

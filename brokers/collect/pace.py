@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from brokers.collect.budget import Budget, Pace, Tier, due, remember
+from brokers.collect.budget import Budget, Pace, Tier, due, packing, remember
 from brokers.collect.measures import CallMeasure
 from brokers.collect.plan import Plan, repaced
 from brokers.registry.models import Broker
@@ -32,17 +32,22 @@ def after(
     budget: Budget,
     cadence_ms: int,
     definitions_s: float = 0.0,
+    *,
+    near: bool = False,
 ) -> Pace:
-    """Return the pace after a tick in which these tiers were asked."""
+    """Return the pace after a tick in which these tiers were asked; `near`: the line to the broker is short."""
     tiers = dict(pace.tiers)
     for tier in asked:
         if tier is Tier.CONSUMERS and Tier.DETAILS in asked:
             # Details told of the consumers; what asking for them alone costs is not known from that.
             tiers[tier] = msgspec.structs.replace(pace.of(tier), asked_ms=at_ms)
             continue
-        seconds, size, failed = _cost([call for call in measures if call.tier == tier])
-        tiers[tier] = remember(pace.of(tier), seconds, size, at_ms, failed)
-    return repaced(chosen, Pace(tiers, pace.over), budget, cadence_ms, definitions_s)
+        calls = [call for call in measures if call.tier == tier]
+        seconds, size, failed = _cost(calls)
+        tiers[tier] = remember(pace.of(tier), seconds, size, at_ms, failed, sum(call.bytes for call in calls))
+    now = repaced(chosen, msgspec.structs.replace(pace, tiers=tiers), budget, cadence_ms, definitions_s)
+    every = {tier: now.of(tier).every_ms for tier in chosen.tiers}
+    return packing(now, every, budget, near=near, at_ms=at_ms)
 
 
 def _cost(calls: Sequence[CallMeasure]) -> tuple[float, int, str]:

@@ -14,8 +14,9 @@ from enum import StrEnum
 import msgspec
 
 from brokers.collect.basis import Reading
-from brokers.collect.budget import SHARE, Budget, Pace, Tier, allot
+from brokers.collect.budget import Budget, Pace, Tier, allot
 from brokers.collect.reasons import EXCHANGES, NODES, OVERVIEW, QUEUES, VHOSTS
+from brokers.registry.services import SHARE
 
 # How often definitions are read, and how soon after new names appeared; milliseconds.
 DEFINITIONS_EVERY_MS = 60_000
@@ -85,6 +86,8 @@ class Plan:
     left_out: frozenset[Tier]
     definitions_every_ms: int
     reading: Reading
+    # Let Prometheus' answers be compressed.
+    packed: bool = True
     sentences: tuple[str, ...] = ()
     # Why a figure can't be had, by `kind.metric`; both are written by brokers.collect.plan_words.
     unknown: Mapping[str, str] = field(default_factory=dict)
@@ -135,7 +138,7 @@ def plan(
     held = pace or Pace()
     every = {tier: held.of(tier).every_ms or cadence_ms for tier in found.tiers}
     out = frozenset(tier for tier in found.tiers if held.of(tier).left_out)
-    return replace(found, every_ms=every, left_out=out)
+    return replace(found, every_ms=every, left_out=out, packed=held.packed)
 
 
 def repaced(chosen: Plan, pace: Pace, budget: Budget, cadence_ms: int, definitions_s: float = 0.0) -> Pace:
@@ -153,7 +156,7 @@ def repaced(chosen: Plan, pace: Pace, budget: Budget, cadence_ms: int, definitio
         )
         for tier in chosen.tiers
     }
-    return Pace(tiers, found.over)
+    return msgspec.structs.replace(pace, tiers=tiers, over=found.over)
 
 
 def _families(source: Source) -> dict[Tier, tuple[str, ...]]:

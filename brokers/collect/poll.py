@@ -167,7 +167,15 @@ def _ask(tick: _Tick) -> Built:
     tick.plan = explained(chosen, found.abilities)
     answers = scrape(clients, chosen, tick.due)
     tick.pace = after(
-        chosen, decode_pace(state.pace), tick.due, answers.measures, tick.began_ms, budget, asked_ms, definitions_s
+        chosen,
+        decode_pace(state.pace),
+        tick.due,
+        answers.measures,
+        tick.began_ms,
+        budget,
+        asked_ms,
+        definitions_s,
+        near=clients.near,
     )
     paced = plan(found.abilities, objects, asked_ms, tick.pace, definitions_s, budget)
     tick.plan = explained(paced, found.abilities)

@@ -189,11 +189,11 @@ def _ask_node(
     clients: Clients, chosen: Plan, node: str, address: str, due: Collection[Tier]
 ) -> Callable[[list[CallMeasure]], dict[str, Samples]]:
     def ask(taken: list[CallMeasure]) -> dict[str, Samples]:
-        found = _endpoint(clients.prometheus, address, node, taken, Tier.DEPTH).detailed(
-            chosen.families[Tier.DEPTH], DETAILED_NAMES
-        )
+        packed = chosen.packed
+        depth = _endpoint(clients.prometheus, address, node, taken, Tier.DEPTH, packed=packed)
+        found = depth.detailed(chosen.families[Tier.DEPTH], DETAILED_NAMES)
         if Tier.COUNTERS in due:
-            counting = _endpoint(clients.prometheus, address, node, taken, Tier.COUNTERS)
+            counting = _endpoint(clients.prometheus, address, node, taken, Tier.COUNTERS, packed=packed)
             found |= counting.plain(PLAIN_NAMES)
             families = chosen.families.get(Tier.COUNTERS, ())
             found |= counting.detailed(families, DETAILED_NAMES) if families else {}
@@ -215,9 +215,8 @@ def _ask_behind(
             client = clients.patient_prometheus if slow else clients.prometheus
             began = time.perf_counter()
             try:
-                found |= _endpoint(client, address, front.node, taken, tier).detailed(
-                    chosen.families[tier], DETAILED_NAMES
-                )
+                endpoint = _endpoint(client, address, front.node, taken, tier, packed=chosen.packed)
+                found |= endpoint.detailed(chosen.families[tier], DETAILED_NAMES)
             except BrokerError as error:
                 took = time.perf_counter() - began
                 taken.append(
@@ -228,5 +227,7 @@ def _ask_behind(
     return ask
 
 
-def _endpoint(client: Client, address: str, node: str, taken: list[CallMeasure], tier: Tier) -> Prometheus:
-    return Prometheus(client, address, node=node, measured=_adding(taken, node, tier))
+def _endpoint(
+    client: Client, address: str, node: str, taken: list[CallMeasure], tier: Tier, *, packed: bool
+) -> Prometheus:
+    return Prometheus(client, address, node=node, measured=_adding(taken, node, tier), packed=packed)

@@ -163,7 +163,7 @@ class _Run:
             yield verdicts.no_listener_step(self.user)
             return
         left = self.left(_CALL_S) / (1 + (len(addresses) - 1) // _AT_ONCE)
-        answers = locate(self.client(signed_in=False), addresses, Limits(connect=left, read=left, total=left))
+        answers = locate(self.client(of_nodes=True), addresses, Limits(connect=left, read=left, total=left))
         yield from verdicts.prometheus_steps(self.found, self.nodes, answers)
 
     def numbers(self) -> list[str]:
@@ -185,16 +185,17 @@ class _Run:
 
     def management(self) -> Management:
         left = self.left(_CALL_S)
-        client = self.client(signed_in=True)
+        client = self.client()
         client.limits = Limits(connect=min(_STEP_S, left), read=left, total=left)
         return Management(self.endpoint, client=client)
 
-    def client(self, *, signed_in: bool) -> Client:
-        """Return the one client of its kind."""
+    def client(self, *, of_nodes: bool = False) -> Client:
+        """Return the one client of its kind: for management, or for the nodes' Prometheus with the sign-in there."""
+        endpoint = self.endpoint.at_prometheus() if of_nodes else self.endpoint
         for client in self.clients:
-            if client.signed_in == signed_in:
+            if client.endpoint == endpoint:
                 return client
-        self.clients.append(Client(self.endpoint, signed_in=signed_in))
+        self.clients.append(Client(endpoint))
         return self.clients[-1]
 
     def left(self, most: float) -> float:

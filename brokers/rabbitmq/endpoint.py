@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from brokers.rabbitmq.errors import BadEndpointError, ErrorKind, clipped
@@ -21,7 +21,8 @@ class Endpoint:
 
     `management_url` is scheme, host, port and perhaps a path prefix (a proxy's), without credentials. Either
     `username` and `password` or a bearer `token`. `ca_pem` replaces the system's authorities when it is set;
-    `prometheus_urls` replaces what the broker says of its nodes' Prometheus listeners. `repr` holds no secret.
+    `prometheus_urls` replaces what the broker says of its nodes' Prometheus listeners; what stands before them may want
+    a sign-in of its own and have an authority of its own (empty: as for the management API). `repr` holds no secret.
     """
 
     management_url: str
@@ -33,6 +34,9 @@ class Endpoint:
     client_cert_pem: str = ""
     client_key_pem: str = ""
     prometheus_urls: tuple[str, ...] = ()
+    prometheus_username: str = ""
+    prometheus_password: str = ""
+    prometheus_ca_pem: str = ""
 
     def __post_init__(self) -> None:
         url, username, _ = split_url(self.management_url)
@@ -78,11 +82,26 @@ class Endpoint:
         What stands before a broker may give back the headers it was sent, in an error page for one.
         """
         pair = b64encode(f"{self.username}:{self.password}".encode()).decode()
-        for secret in (pair, self.token, self.password, self.client_key_pem.strip()):
+        own = b64encode(f"{self.prometheus_username}:{self.prometheus_password}".encode()).decode()
+        secrets = (pair, own, self.token, self.password, self.prometheus_password, self.client_key_pem.strip())
+        for secret in secrets:
             # A password that is the user's name, as guest's is, is none.
-            if secret and secret != self.username:
+            if secret and secret not in {self.username, self.prometheus_username}:
                 text = text.replace(secret, "…")
         return text
+
+    def at_prometheus(self) -> Endpoint:
+        """Return the endpoint as its nodes' Prometheus is asked: with that sign-in and authority, and no other.
+
+        The client certificate goes along; it shows who we are and gives nothing away.
+        """
+        return replace(
+            self,
+            username=self.prometheus_username,
+            password=self.prometheus_password,
+            token="",
+            ca_pem=self.prometheus_ca_pem or self.ca_pem,
+        )
 
     def __repr__(self) -> str:
         how = "token" if self.token else "password" if self.password else "no password"

@@ -89,7 +89,7 @@ class Client:
         adapter = _Adapter(endpoint)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
-        self._headers = {"Accept-Encoding": "gzip", "User-Agent": "Warren"}
+        self._headers = {"User-Agent": "Warren"}
         if signed_in:
             self._headers.update(_authorization(endpoint))
 
@@ -106,13 +106,17 @@ class Client:
         """Close the pooled connections."""
         self._session.close()
 
-    def get(self, url: str, *, accept: str = "application/json", limits: Limits | None = None) -> Answer:
+    def get(
+        self, url: str, *, accept: str = "application/json", limits: Limits | None = None, packed: bool = True
+    ) -> Answer:
         """GET a whole URL; any status is an answer. Raises UnreachableError, TLSError or AnswerError.
+
+        `packed` lets the answer be compressed, which costs the broker time and spares the line.
 
         Redirects are followed on the same scheme, host and port only, three times at most. A call that finds its pooled
         connection closed by the broker is tried once more on a new one; nothing else is.
         """
-        return self.request("GET", url, accept=accept, limits=limits)
+        return self.request("GET", url, accept=accept, limits=limits, packed=packed)
 
     def request(
         self,
@@ -122,12 +126,13 @@ class Client:
         body: bytes | None = None,
         accept: str = "application/json",
         limits: Limits | None = None,
+        packed: bool = True,
     ) -> Answer:
         """Make one call; only GET is repeated or redirected. The body, if any, is JSON."""
         limits = limits or self.limits
         began, own = time.perf_counter(), own_seconds()
         CALL.begin(limits.read, limits.total)
-        headers = {**self._headers, "Accept": accept}
+        headers = {**self._headers, "Accept": accept, "Accept-Encoding": "gzip" if packed else "identity"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         for _ in range(4):

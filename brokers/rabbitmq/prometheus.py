@@ -36,7 +36,8 @@ class Identity:
 class Prometheus:
     """One node's Prometheus endpoint at `address` (with or without `/metrics`). Every method raises BrokerError.
 
-    With `node`, answers of any other node are refused. `measured` is called after each answer.
+    With `node`, answers of any other node are refused. `measured` is called after each answer. `packed` lets answers
+    be compressed: 4 MB of depths take the broker 87 ms so and 52 ms as they are [measured on 4.3], but 0.18 MB of line.
     """
 
     def __init__(
@@ -47,7 +48,9 @@ class Prometheus:
         node: str = "",
         limits: Limits | None = None,
         measured: Callable[[Measure], None] | None = None,
+        packed: bool = True,
     ) -> None:
+        self._packed = packed
         self.url = metrics_url(address)
         self.node = node
         self._client = client
@@ -72,7 +75,7 @@ class Prometheus:
     def _get(self, path: str, families: Iterable[str], names: Collection[str]) -> tuple[Identity, dict[str, Samples]]:
         query = urlencode([("family", family) for family in families])
         url = f"{self.url}{path}{'?' if query else ''}{query}"
-        answer = self._client.get(url, accept="text/plain", limits=self._limits)
+        answer = self._client.get(url, accept="text/plain", limits=self._limits, packed=self._packed)
         if self._measured is not None:
             what = url.removeprefix(self.url.removesuffix("/metrics"))
             self._measured(Measure(what, answer.seconds, answer.bytes, answer.wire_bytes, answer.own_s))
@@ -121,8 +124,9 @@ def _read(answer: Answer, names: Collection[str], endpoint: Endpoint) -> dict[st
     if answer.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         raise AnswerError(
             ErrorKind.FORBIDDEN,
-            f"{where} lets nobody read its Prometheus endpoint without signing in (HTTP {answer.status}).",
-            "Let Warren's machine pass without credentials, as RabbitMQ's own endpoint does; none are sent there.",
+            f"{where} lets nobody read its Prometheus endpoint {_who(endpoint)} (HTTP {answer.status}).",
+            "Enter the user and password of the Prometheus endpoints in the broker's settings; those of the management "
+            "API are never sent there.",
             status=answer.status,
         )
     if answer.status != HTTPStatus.OK:
@@ -143,6 +147,11 @@ def _read(answer: Answer, names: Collection[str], endpoint: Endpoint) -> dict[st
             "Look for a proxy that cuts answers, or a node that restarts.",
             status=answer.status,
         ) from None
+
+
+def _who(endpoint: Endpoint) -> str:
+    user = endpoint.prometheus_username
+    return f"as {quoted(user)} with the password that was entered" if user else "without signing in"
 
 
 def _identity(answer: Answer, told: Samples | None) -> Identity:

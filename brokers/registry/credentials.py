@@ -12,11 +12,12 @@ from brokers.registry.models import Broker
 
 
 class Secrets(msgspec.Struct, frozen=True):
-    """What must never leave the server: password, bearer token, key of the client certificate."""
+    """What must never leave the server: passwords, bearer token, key of the client certificate."""
 
     password: str = ""
     token: str = ""
     client_key_pem: str = ""
+    prometheus_password: str = ""
 
     def __repr__(self) -> str:
         return "Secrets(…)"

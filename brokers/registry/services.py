@@ -19,6 +19,10 @@ from brokers.registry.credentials import SealedError, Secrets, reseal, seal, uns
 from brokers.registry.models import Broker, ObjectRevision
 
 CADENCES_S = range(1, 301)
+# What a broker's budget may be: percent of its time, and kilobytes a second on the wire. 1 MB/s is 8 Mbit/s: less than
+# a percent of a data centre's line.
+SHARE, SHARES_PERCENT = 0.02, (0.05, 50.0)
+BYTES_PER_S, KB_S = 1_000_000, range(10, 100_001)
 _NAME_LENGTH = 80
 _URL_LENGTH = 500
 _BOTH = "A broker is asked with a user and password or with a token, not with both."
@@ -41,6 +45,11 @@ class BrokerInput:
     client_cert_pem: str = ""
     client_key_pem: str | None = None
     cadence_s: int = 5
+    prometheus_username: str = ""
+    prometheus_password: str | None = None
+    prometheus_ca_pem: str = ""
+    budget_percent: float = 100 * SHARE
+    budget_kb_s: int = BYTES_PER_S // 1000
 
     def __repr__(self) -> str:
         return f"BrokerInput(name={self.name!r}, …)"
@@ -99,10 +108,16 @@ def validate(given: BrokerInput, broker_id: int | None = None) -> dict[str, str]
             filter(None, (_address_error(address, "Prometheus address", {}) for address in given.prometheus_urls))
         ),
         "token": _BOTH if given.token and given.username else "",
+        "prometheus_ca_pem": "" if _certificates(given.prometheus_ca_pem) else _NO_CERTIFICATE,
         "ca_pem": "" if _certificates(given.ca_pem) else _NO_CERTIFICATE,
         "client_cert_pem": "" if _certificates(given.client_cert_pem) else _NO_CERTIFICATE,
         "client_key_pem": "" if _private_key(given.client_key_pem or "") else _NO_KEY,
     }
+    least, most = SHARES_PERCENT
+    if not least <= given.budget_percent <= most:
+        said["budget_percent"] = f"Enter a share from {least:g} to {most:g} percent."
+    if given.budget_kb_s not in KB_S:
+        said["budget_kb_s"] = f"Enter {KB_S[0]} to {KB_S[-1]:,} kilobytes a second."
     if given.cadence_s not in CADENCES_S:
         said["cadence_s"] = f"The cadence is {given.cadence_s} s; 1 to {CADENCES_S[-1]} s are possible."
     return errors | {field: sentence for field, sentence in said.items() if sentence}
@@ -112,7 +127,9 @@ def validate(given: BrokerInput, broker_id: int | None = None) -> dict[str, str]
 def add(given: BrokerInput) -> Broker:
     """Store a new broker; polling of it begins with the next dispatch. Raises InvalidBrokerError."""
     _refuse_invalid(given, None)
-    secrets = Secrets(given.password or "", given.token or "", given.client_key_pem or "")
+    secrets = Secrets(
+        given.password or "", given.token or "", given.client_key_pem or "", given.prometheus_password or ""
+    )
     broker = Broker(sealed=seal(secrets))
     _take(broker, given)
     broker.save()
@@ -140,6 +157,7 @@ def edit(broker_id: int, given: BrokerInput, revision: int | None = None) -> Bro
         held.password if given.password is None else given.password,
         held.token if given.token is None else given.token,
         held.client_key_pem if given.client_key_pem is None else given.client_key_pem,
+        held.prometheus_password if given.prometheus_password is None else given.prometheus_password,
     )
     broker.sealed = seal(secrets)
     broker.revision += 1
@@ -197,6 +215,9 @@ def endpoint_of(broker: Broker) -> Endpoint:
         client_cert_pem=broker.client_cert_pem,
         client_key_pem=secrets.client_key_pem,
         prometheus_urls=tuple(broker.prometheus_urls.split()),
+        prometheus_username=broker.prometheus_username,
+        prometheus_password=secrets.prometheus_password,
+        prometheus_ca_pem=broker.prometheus_ca_pem,
     )
 
 
@@ -255,6 +276,10 @@ def input_of(broker: Broker) -> BrokerInput:
         ca_pem=broker.ca_pem,
         client_cert_pem=broker.client_cert_pem,
         cadence_s=broker.cadence_s,
+        prometheus_username=broker.prometheus_username,
+        prometheus_ca_pem=broker.prometheus_ca_pem,
+        budget_percent=broker.budget_percent,
+        budget_kb_s=broker.budget_kb_s,
     )
 
 
@@ -267,6 +292,10 @@ def _take(broker: Broker, given: BrokerInput) -> None:
     broker.ca_pem = given.ca_pem
     broker.client_cert_pem = given.client_cert_pem
     broker.cadence_s = given.cadence_s
+    broker.prometheus_username = given.prometheus_username
+    broker.prometheus_ca_pem = given.prometheus_ca_pem
+    broker.budget_percent = given.budget_percent
+    broker.budget_kb_s = given.budget_kb_s
 
 
 def _refuse_invalid(given: BrokerInput, broker_id: int | None) -> None:

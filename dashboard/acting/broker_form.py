@@ -6,6 +6,7 @@ under the same protection: otherwise whoever may edit a broker could have its pa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ from brokers.rabbitmq.endpoint import port_of, split_url
 from brokers.rabbitmq.errors import BadEndpointError
 from brokers.registry.credentials import Secrets
 from brokers.registry.models import Broker
-from brokers.registry.services import BrokerInput, validate
+from brokers.registry.services import BYTES_PER_S, SHARE, BrokerInput, validate
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class Entered:
     client_cert_pem: str = ""
     client_key_pem: str = ""
     cadence_s: str = "5"
+    prometheus_username: str = ""
+    prometheus_password: str = ""
+    prometheus_ca_pem: str = ""
+    budget_percent: str = f"{100 * SHARE:g}"
+    budget_kb_s: str = str(BYTES_PER_S // 1000)
 
     def __repr__(self) -> str:
         return f"Entered({self.name!r}, …)"
@@ -66,12 +72,17 @@ def read(data: Mapping[str, str]) -> Entered:
         client_cert_pem=text("client_cert_pem"),
         client_key_pem=text("client_key_pem"),
         cadence_s=text("cadence_s"),
+        prometheus_username=text("prometheus_username"),
+        prometheus_password=data.get("prometheus_password", ""),
+        prometheus_ca_pem=text("prometheus_ca_pem"),
+        budget_percent=text("budget_percent").replace(",", ".") or Entered().budget_percent,
+        budget_kb_s=text("budget_kb_s") or Entered().budget_kb_s,
     )
 
 
 def without_secrets(entered: Entered) -> Entered:
     """Return the form to show again: what was typed into a secret's field does not go back to the browser."""
-    return replace(entered, password="", token="", client_key_pem="")
+    return replace(entered, password="", token="", client_key_pem="", prometheus_password="")
 
 
 def from_stored(broker: Broker, stored: Secrets) -> Entered:
@@ -86,6 +97,10 @@ def from_stored(broker: Broker, stored: Secrets) -> Entered:
         ca_pem=broker.ca_pem,
         client_cert_pem=broker.client_cert_pem,
         cadence_s=str(broker.cadence_s),
+        prometheus_username=broker.prometheus_username,
+        prometheus_ca_pem=broker.prometheus_ca_pem,
+        budget_percent=f"{broker.budget_percent:g}",
+        budget_kb_s=str(broker.budget_kb_s),
     )
 
 
@@ -105,6 +120,11 @@ def given(entered: Entered) -> BrokerInput:
         client_cert_pem=entered.client_cert_pem,
         client_key_pem=key if entered.client_cert_pem else "",
         cadence_s=int(entered.cadence_s) if _is_number(entered.cadence_s) else 0,
+        prometheus_username=entered.prometheus_username,
+        prometheus_password=(entered.prometheus_password or None) if entered.prometheus_username else "",
+        prometheus_ca_pem=entered.prometheus_ca_pem,
+        budget_percent=_decimal(entered.budget_percent),
+        budget_kb_s=int(entered.budget_kb_s) if _is_number(entered.budget_kb_s) else 0,
     )
 
 
@@ -115,6 +135,7 @@ def secrets_of(entered: Entered, stored: Secrets | None = None) -> Secrets:
         password=held.password if new.password is None else new.password,
         token=held.token if new.token is None else new.token,
         client_key_pem=held.client_key_pem if new.client_key_pem is None else new.client_key_pem,
+        prometheus_password=held.prometheus_password if new.prometheus_password is None else new.prometheus_password,
     )
 
 
@@ -128,7 +149,12 @@ def problems(entered: Entered, broker: Broker | None = None, stored: Secrets | N
         found["name"] = "A name is one line of printable characters."
     if not _is_number(entered.cadence_s):
         found["cadence_s"] = "Enter the cadence in whole seconds."
-    return {**sign_in_problems(entered, broker, stored), **_client_problems(entered, stored or Secrets()), **found}
+    return {
+        **sign_in_problems(entered, broker, stored),
+        **prometheus_problems(entered, broker, stored),
+        **_client_problems(entered, stored or Secrets()),
+        **found,
+    }
 
 
 def sign_in_problems(entered: Entered, broker: Broker | None, stored: Secrets | None) -> dict[str, str]:
@@ -149,6 +175,21 @@ def sign_in_problems(entered: Entered, broker: Broker | None, stored: Secrets | 
     elif not entered.password and new_place:
         found["password"] = f"Enter the password again: {new_place}"
     return found
+
+
+def prometheus_problems(entered: Entered, broker: Broker | None, stored: Secrets | None) -> dict[str, str]:
+    """Say the same of the sign-in at the nodes' Prometheus endpoints, which has a password of its own. Pure."""
+    if not entered.prometheus_username:
+        missing = "A password needs its user." if entered.prometheus_password else ""
+        return {"prometheus_username": missing} if missing else {}
+    if entered.prometheus_password:
+        return {}
+    if stored is None or not stored.prometheus_password:
+        return {"prometheus_password": "Enter the password of the Prometheus endpoints' user."}
+    new_place = moved(broker, entered) if broker is not None else ""
+    if not new_place and broker is not None and entered.prometheus_ca_pem.strip() != broker.prometheus_ca_pem.strip():
+        new_place = "the stored one is not sent to a server that another authority vouches for."
+    return {"prometheus_password": f"Enter the password again: {new_place}"} if new_place else {}
 
 
 def moved(broker: Broker, entered: Entered) -> str:
@@ -176,6 +217,11 @@ def origin(address: str) -> tuple[str, str, int]:
 
 def _known_origins(broker: Broker) -> set[tuple[str, str, int]]:
     return {origin(address) for address in (broker.management_url, *broker.prometheus_urls.split())}
+
+
+def _decimal(text: str) -> float:
+    """Return a number as typed, -1 where it is none."""
+    return float(text) if re.fullmatch(r"\d{1,4}(\.\d{1,6})?", text, re.ASCII) else -1.0
 
 
 def _is_number(text: str) -> bool:

@@ -82,6 +82,11 @@ class Settings(Schema):
     client_cert_pem: str
     has_client_key: bool
     cadence_s: int = Field(description="Seconds between two polls, as asked for.")
+    budget_percent: float = Field(description="Percent of the broker's time that answering Warren may take.")
+    budget_kb_s: int = Field(description="Kilobytes a second that its answers may take on the wire.")
+    prometheus_username: str = Field(description="User at the nodes' Prometheus endpoints; empty: none is needed.")
+    has_prometheus_password: bool
+    prometheus_ca_pem: str
     paused: bool
     created_at: Moment
     problem: str = Field(description="Why the stored secrets can't be opened; empty where they can.")
@@ -121,6 +126,23 @@ class BrokerChange(Schema):
         "", max_length=200_000, description="Its key. Write-only.", json_schema_extra={"writeOnly": True}
     )
     cadence_s: int = Field(5, description="Seconds between two polls, 1 to 300.", strict=True, ge=1, le=300)
+    budget_percent: float = Field(
+        2.0, description="Percent of the broker's time that answering Warren may take.", strict=True, ge=0.05, le=50
+    )
+    budget_kb_s: int = Field(
+        1000, description="Kilobytes a second that its answers may take on the wire.", strict=True, ge=10, le=100_000
+    )
+    prometheus_username: Text = Field(
+        "",
+        max_length=255,
+        description="User at the nodes' Prometheus endpoints, where one is wanted.",
+    )
+    prometheus_password: Text = Field(
+        "", max_length=10_000, description="Its password. Write-only.", json_schema_extra={"writeOnly": True}
+    )
+    prometheus_ca_pem: Text = Field(
+        "", max_length=200_000, description="Authorities of these endpoints, in PEM form; empty: those of `ca_pem`."
+    )
 
 
 class BrokerNew(BrokerChange):
@@ -252,6 +274,11 @@ def _settings(broker: Broker) -> Settings:
         client_cert_pem=broker.client_cert_pem,
         has_client_key=bool(held.client_key_pem),
         cadence_s=broker.cadence_s,
+        budget_percent=broker.budget_percent,
+        budget_kb_s=broker.budget_kb_s,
+        prometheus_username=broker.prometheus_username,
+        has_prometheus_password=bool(held.prometheus_password),
+        prometheus_ca_pem=broker.prometheus_ca_pem,
         paused=broker.paused,
         created_at=moment(broker.created_at.astimezone(dt.UTC).timestamp() * 1000) or "",
         problem=problem,

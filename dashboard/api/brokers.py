@@ -176,9 +176,13 @@ def _entered(before: form.Entered, given: dict[str, Any]) -> form.Entered:
         given["prometheus_urls"] = "\n".join(" ".join(given["prometheus_urls"]).split())
     if "management_url" in given:
         given["management_url"] = given["management_url"].strip().rstrip("/")
-    if "cadence_s" in given:
-        given["cadence_s"] = str(given["cadence_s"])
-    for name in ("name", "username", "token", "ca_pem", "client_cert_pem", "client_key_pem"):
+    for name in ("cadence_s", "budget_kb_s"):
+        if name in given:
+            given[name] = str(given[name])
+    if "budget_percent" in given:
+        given["budget_percent"] = f"{given['budget_percent']:g}"
+    texts = ("name", "username", "token", "ca_pem", "client_cert_pem", "client_key_pem")
+    for name in (*texts, "prometheus_username", "prometheus_ca_pem"):
         if name in given:
             given[name] = given[name].replace("\r\n", "\n").strip()
     if given.get("token"):

@@ -34,7 +34,7 @@ from dashboard.cells import Cell
 from dashboard.queries.collector import STATES
 
 _any_method = require_http_methods(["GET", "POST"])
-_secret = sensitive_post_parameters("password", "token", "client_key_pem")
+_secret = sensitive_post_parameters("password", "token", "client_key_pem", "prometheus_password")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ def _form(
     **more: Any,
 ) -> HttpResponse:
     held = stored or Secrets()
-    kept = {"password": bool(held.password), "token": bool(held.token), "client_key_pem": bool(held.client_key_pem)}
+    kept = {name: bool(getattr(held, name)) for name in Secrets.__struct_fields__}
     context = {
         "entered": form.without_secrets(entered),
         "broker": broker,
