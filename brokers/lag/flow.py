@@ -27,6 +27,8 @@ BEAT_MS = 5_000
 _LATEST_BEAT_MS = 6_000
 # A counter that is missing goes on at its last pace for so long; after that nothing is known.
 GUESSED_MS = 150_000
+# What loses this share of its messages from one reading to the next was purged.
+_PURGED = 0.5
 # How much of what moved the surplus last is still held against a move the other way.
 _FADES = 0.7
 
@@ -44,6 +46,8 @@ class Reading:
     published: Floats
     acknowledged: Floats
     live: bool = True
+    # Of `total`, what is with consumers. None: not told.
+    unacked: Floats | None = None
 
 
 @dataclass(slots=True)
@@ -77,9 +81,11 @@ class Flow:
         taken off. Where the depth told is newer than they are, it is the depth, less what came in since.
         """
         columns = self.columns
+        # Where all that leaves leaves uncounted, nobody knows what did since the queue told its depth.
+        uncounted = (columns["out_pace"] == 0) & (columns["moved_down"] > 1.0) & ~np.isnan(columns["told"])
         if self.live:
-            return self.depth
-        newer = columns["newer"] > 0
+            return np.where(uncounted, columns["told"], self.depth)
+        newer = (columns["newer"] > 0) | uncounted
         gone = np.where(newer, columns["in_pace"], columns["out_pace"]) * (BEAT_MS / 2)
         depth = np.where(newer, columns["told"], self.depth)
         return np.where(depth > 0, np.maximum(depth - gone, 1.0), 0.0)
@@ -88,7 +94,7 @@ class Flow:
         """Take all moments for earlier ones: the clock was set back by so much."""
         self.at_ms -= by_ms
         self.recent = [(moment - by_ms, net, gross) for moment, net, gross in self.recent]
-        for name in ("in_ms", "out_ms", "since_ms"):
+        for name in ("in_ms", "out_ms", "since_ms", "empty_ms", "head_ms", "held_ms"):
             self.columns[name] = self.columns[name] - by_ms
 
 
@@ -106,11 +112,19 @@ _FRESH: Mapping[str, float] = {
     "out_pace": 0.0,
     "surplus": np.nan,  # entered uncounted less left uncounted
     "extra": 0.0,  # entered uncounted
-    "surplus_read": np.nan,  # both as of the last reading of `published`
+    "surplus_read": np.nan,  # these as of the last reading of `published`
     "extra_read": 0.0,
+    "low_read": -np.inf,
+    "high_read": np.inf,
     "since_ms": np.inf,  # nothing is known of the queue before
+    "empty_ms": -np.inf,  # when it was told to be empty last
+    "head_ms": np.nan,  # when the head of the last reading had come in
+    "held_ms": np.nan,  # a purge left messages with consumers: when the oldest of them had come in
+    "held_until": -np.inf,  # they are gone when `out` is so much
     "moved_up": 0.0,  # how far the surplus was moved of late, fading
     "moved_down": 0.0,
+    "low": -np.inf,  # the surplus lies between these
+    "high": np.inf,
     "doubt": 0.0,  # the last depth told asked for more (1) or less (-1) of a surplus
     "readings": 0.0,
     "told": np.nan,  # the depth as the queue told it last
@@ -150,7 +164,7 @@ def step(flow: Flow, reading: Reading) -> Step:
     came = _count(columns, "in", "published", reading.published, reading.at_ms, anew)
     _count(columns, "out", "acknowledged", reading.acknowledged, reading.at_ms, anew)
     restated = came & guessed
-    for name in ("surplus", "extra"):
+    for name in ("surplus", "extra", "low", "high"):
         # What was concluded from guesses is forgotten with them.
         columns[name] = np.where(restated, columns[f"{name}_read"], columns[name])
     net, gross = columns["in"] - columns["out"], columns["in"] + columns["out"]
@@ -165,10 +179,13 @@ def step(flow: Flow, reading: Reading) -> Step:
     columns["surplus"] = np.where(fresh, begins, columns["surplus"])
     columns["extra"] = np.where(fresh, begins, columns["extra"])
     columns["readings"] = np.where(fresh, np.where(born, 2.0, 1.0), columns["readings"])
+    for name, far in (("low", -np.inf), ("high", np.inf)):
+        columns[name] = np.where(fresh, np.where(born, begins, far), columns[name])
     columns["since_ms"] = np.where(fresh, float(reading.at_ms), columns["since_ms"])
     columns["since_ms"] = np.where(born, float(before_ms), columns["since_ms"])
-    for name in ("surplus", "extra"):
+    for name in ("surplus", "extra", "low", "high"):
         columns[f"{name}_read"] = np.where(came, columns[name], columns[f"{name}_read"])
+    columns["empty_ms"] = np.where(reading.total == 0, float(reading.at_ms), columns["empty_ms"])
     flow.at_ms, flow.live = reading.at_ms, reading.live
     flow.recent.append((reading.at_ms, net, gross))
     while len(flow.recent) > 2 and flow.recent[1][0] <= reading.at_ms - _LATEST_BEAT_MS:
@@ -225,6 +242,7 @@ def _restate(
     """Put right what was guessed of N in the last beat."""
     if not restated.any():
         return
+    since_ms = np.where(restated, since_ms, float(at_ms))
     for place, (moment, held, gross) in enumerate(flow.recent):
         share = np.clip((moment - since_ms) / np.maximum(at_ms - since_ms, 1.0), 0.0, 1.0)
         right = restated & (moment > since_ms)
@@ -232,40 +250,68 @@ def _restate(
 
 
 def _move(flow: Flow, reading: Reading, net: Floats, gross: Floats, where: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Move the surplus as far as the depth told asks for; return where less had entered than was thought."""
+    """Put the surplus to where the depth told agrees with it; return where less had entered than was thought.
+
+    It lies between two bounds, which each reading may bring closer together. As long as there is a surplus between them
+    that agrees with the depth told, nothing entered or left uncounted: it is only better known. Where there is none,
+    what is missing did enter or leave, and the bounds are those of this reading.
+    """
     columns = flow.columns
     lowest, highest, flowed = _beat(flow, reading, net, gross)
+    least, most = reading.total - highest, reading.total - lowest
     # Between two readings N does not go straight. By chance it strays a little; where a pace changed, as far as what
     # came or what went, but then the next reading agrees again: what disagrees no further than that must do so twice.
-    chance = np.sqrt(flowed)
-    back_and_forth = np.maximum(flowed - (highest - lowest), 0.0) / 2.0
-    least, most = reading.total - highest, reading.total - lowest
-    surplus = columns["surplus"]
-    off = np.maximum(surplus - most, 0.0) - np.maximum(least - surplus, 0.0)
-    doubt = np.where(np.abs(off) > chance + 0.5, np.sign(off), 0.0)
-    disagrees = (np.abs(off) > chance + back_and_forth + 0.5) | ((doubt != 0) & (doubt == columns["doubt"]))
-    # The second reading of a queue is the first that tells what its counters did in the beat.
-    disagrees |= columns["readings"] == 1
-    # The further one was off, the less it tells of where among those that agree the right one is: at last the middle.
-    middle = (least + most) / 2.0
-    into = np.minimum(np.abs(off), (most - least) / 2.0)
-    nearest = np.where(off > 0, most - into, least + into)
-    wanted = np.where(disagrees, np.rint(np.where(columns["readings"] == 1, middle, nearest)), surplus)
-    columns["doubt"] = np.where(where, np.where(disagrees, 0.0, doubt), columns["doubt"])
-    columns["readings"] = np.where(where, columns["readings"] + 1.0, columns["readings"])
+    chance = np.sqrt(flowed) + 0.5
+    strays = chance + np.maximum(flowed - (highest - lowest), 0.0) / 2.0
+    surplus, low, high = columns["surplus"], columns["low"], columns["high"]
+    depth_before = np.maximum(net + surplus, 0.0)
+    from_, to = np.maximum(low, least - chance), np.minimum(high, most + chance)
+    agrees = from_ <= to
+    off = np.where(
+        high < least - chance, high - (least - chance), np.where(low > most + chance, low - (most + chance), 0.0)
+    )
+    doubt = np.sign(off)
+    moves = ~agrees & ((np.abs(off) > strays - chance) | (doubt == columns["doubt"]))
+    # The further it was off, the less that tells of where among those that agree the right one is: at last the middle.
+    into = np.minimum(np.where(off > 0, surplus - most, least - surplus), (most - least) / 2.0)
+    nearest = np.rint(np.where(off > 0, most - into, least + into))
+    middle = np.rint((least + most) / 2.0)
+    better = np.where(
+        columns["readings"] == 1, middle, np.clip(surplus, np.ceil(from_), np.maximum(np.floor(to), np.ceil(from_)))
+    )
+    wanted = np.where(agrees, better, np.where(moves, nearest, surplus))
     # No fewer than none can be in the queue.
     wanted = np.maximum(wanted, -net)
     _note_depth(flow, reading, net, np.where(where, wanted, surplus), chance)
+    columns["doubt"] = np.where(where, np.where(agrees | moves, 0.0, doubt), columns["doubt"])
+    columns["readings"] = np.where(where, columns["readings"] + 1.0, columns["readings"])
+    columns["low"] = np.where(
+        where, np.where(moves, least - chance, np.where(agrees, np.maximum(low, least - strays), low)), low
+    )
+    columns["high"] = np.where(
+        where, np.where(moves, most + chance, np.where(agrees, np.minimum(high, most + strays), high)), high
+    )
+
     moved = np.where(where, wanted - surplus, 0.0)
+    columns["surplus"] = surplus + moved
     up, down = np.maximum(moved, 0.0), np.maximum(-moved, 0.0)
     # A move soon after one the other way was the beat, not messages: it takes that one back.
     back_down = np.floor(np.minimum(np.minimum(down, columns["moved_up"]), flowed))
     back_up = np.floor(np.minimum(np.minimum(up, columns["moved_down"]), flowed))
-    columns["surplus"] = surplus + moved
-    columns["extra"] = columns["extra"] + up - back_up - back_down
-    columns["moved_up"] = (columns["moved_up"] - back_down) * _FADES + up - back_up
-    columns["moved_down"] = (columns["moved_down"] - back_up) * _FADES + down - back_down
+    columns["moved_up"] = (columns["moved_up"] - back_down) * _FADES + np.where(moves, up - back_up, 0.0)
+    columns["moved_down"] = (columns["moved_down"] - back_up) * _FADES + np.where(moves, down - back_down, 0.0)
+    _note_held(columns, reading, depth_before, np.where(moves, down - back_down, 0.0))
+    columns["extra"] = columns["extra"] + np.where(moves | (wanted == -net), up - back_up, 0.0) - back_down
     return back_down > 0
+
+
+def _note_held(columns: dict[str, Floats], reading: Reading, depth: Floats, lost: Floats) -> None:
+    """Note where a purge took what was ready: what consumers hold is still there, and is the oldest."""
+    if reading.unacked is None:
+        return
+    purged = (lost >= _PURGED * depth) & (lost > 0) & (reading.unacked > 0) & ~np.isnan(columns["head_ms"])
+    columns["held_ms"] = np.where(purged, columns["head_ms"], columns["held_ms"])
+    columns["held_until"] = np.where(purged, columns["out"] + reading.unacked, columns["held_until"])
 
 
 def _note_depth(flow: Flow, reading: Reading, net: Floats, surplus: Floats, chance: Floats) -> None:

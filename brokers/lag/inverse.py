@@ -75,8 +75,14 @@ def advance(
     # later, on average.
     late = (columns["in"] == 0) & ~is_stream if reading.live else np.ones(len(behind), dtype=np.bool_)
     entry_ms = np.where(late & ~older, entry_ms - BEAT_MS / 2, entry_ms)
-    at_least = older | (entry_ms < columns["since_ms"] - BEAT_MS)
+    # What was empty since holds nothing older, whatever the counters say.
+    emptied = np.isfinite(columns["empty_ms"])
+    at_least = (older | (entry_ms < columns["since_ms"] - BEAT_MS)) & ~emptied
     entry_ms = np.where(at_least, np.maximum(columns["since_ms"], float(arrivals.times_ms[0])), entry_ms)
+    entry_ms = np.where(emptied, np.maximum(entry_ms, columns["empty_ms"] - BEAT_MS), entry_ms)
+    held = (columns["out"] < columns["held_until"]) & (reading.total > 0)
+    entry_ms = np.where(held, np.fmin(entry_ms, columns["held_ms"]), entry_ms)
+    columns["head_ms"] = np.where(behind < 0.5, np.nan, entry_ms)
     lag = np.maximum(reading.at_ms - entry_ms, 0.0) / 1000.0
     source = np.where(at_least, float(LagSource.AT_LEAST), float(LagSource.COUNTERS))
     source = np.where(is_stream & ~at_least, float(LagSource.STREAM_OFFSETS), source)

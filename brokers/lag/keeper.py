@@ -104,6 +104,7 @@ def reading_of(frame: Frame, *, live: bool) -> Reading:
         table.column("published"),
         table.column("acknowledged"),
         live,
+        table.column("unacked"),
     )
 
 

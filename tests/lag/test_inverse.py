@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -146,6 +148,18 @@ def test_a_queue_that_came_to_be_has_all_its_past() -> None:
     found = steps(ages, [(40, 50, 10)] * 20, START + TICK_MS)
     assert found.source[0] == LagSource.COUNTERS
     assert found.time_lag[0] == pytest.approx(19.5 * 5, abs=5)
+
+
+def test_what_consumers_hold_outlives_a_purge() -> None:
+    ages = Ages()
+    for place in range(13):
+        at = START + place * TICK_MS
+        advance(ages, replace(one(at, 100.0 * place, 100.0 * place, 0), unacked=np.array([min(20.0, 100.0 * place)])))
+    at = START + 13 * TICK_MS
+    purged = advance(ages, replace(one(at, 20, 1_200, 0), unacked=np.array([20.0])))
+    assert purged.time_lag[0] == pytest.approx(65, abs=5), "the oldest is with a consumer"
+    acknowledged = advance(ages, replace(one(at + TICK_MS, 30, 1_250, 20), unacked=np.array([20.0])))
+    assert acknowledged.time_lag[0] < 12
 
 
 def test_an_empty_queue_has_no_lag_and_an_unknown_one_an_unknown() -> None:
