@@ -18,6 +18,7 @@ from dashboard.queries.broker_analysis import VhostFacts
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
 from dashboard.queries.broker_nodes import Finding, health, node_cells
 from dashboard.queries.broker_polled import Polled, polled
+from dashboard.queries.broker_publishing import Publishing, publishing
 from dashboard.queries.fleet import balance, churn, state_cell
 from dashboard.queries.happened import Day, happened
 from dashboard.queries.keys import vhost_key
@@ -60,6 +61,7 @@ class BrokerPage:
     health: tuple[Finding, ...]
     days: tuple[Day, ...]
     polled: Polled | None
+    publishing: Publishing
     cells: Cells
 
     @property
@@ -93,6 +95,7 @@ class BrokerPage:
             self.more_vhosts,
             self.health,
             self.days,
+            self.publishing,
             (how.plan, how.missing, how.definitions_error) if how else None,
         )
         order = [row.key for row in self.vhosts]
@@ -105,18 +108,23 @@ def broker_page(rights: Rights, broker_id: int, zone: dt.tzinfo, now_ms: int) ->
     if not found:
         return None
     [facts] = found
-    return assemble(facts, happened(rights, [broker_id], zone, now_ms), _polled(facts, now_ms), zone, now_ms)
+    return assemble(facts, happened(rights, [broker_id], zone, now_ms), _poll_state(facts), zone, now_ms)
 
 
-def assemble(facts: BrokerFacts, days: tuple[Day, ...], how: Polled | None, zone: dt.tzinfo, now_ms: int) -> BrokerPage:
+def assemble(
+    facts: BrokerFacts, days: tuple[Day, ...], poll: PollState | None, zone: dt.tzinfo, now_ms: int
+) -> BrokerPage:
     """Make the page of facts."""
     need = needs(facts)
+    how = polled(poll, now_ms) if poll is not None else None
     rows = by_trouble(facts.vhosts)
     cells: Cells = {**_head(facts, need), **_figures(facts), **node_cells(facts)}
     for row in rows[:VHOSTS_SHOWN]:
         cells.update(_vhost_cells(facts, row))
     if how is not None:
         cells.update(how.cells)
+    published, own = publishing(facts, poll, zone)
+    cells.update(own)
     listed = shown(need, zone, now_ms)
     cells.update(why_cells(listed))
     return BrokerPage(
@@ -131,6 +139,7 @@ def assemble(facts: BrokerFacts, days: tuple[Day, ...], how: Polled | None, zone
         health=tuple(health(facts)) if facts.fresh else (),
         days=days,
         polled=how,
+        publishing=published,
         cells=cells,
     )
 
@@ -153,11 +162,11 @@ def by_trouble(vhosts: Sequence[VhostFacts]) -> list[VhostFacts]:
     )
 
 
-def _polled(facts: BrokerFacts, now_ms: int) -> Polled | None:
+def _poll_state(facts: BrokerFacts) -> PollState | None:
+    """Return how the broker is polled: for whoever sees the whole of it."""
     if not facts.whole:
         return None
-    poll = PollState.objects.select_related("broker").filter(broker_id=facts.id).first()
-    return polled(poll, now_ms) if poll is not None else None
+    return PollState.objects.select_related("broker").filter(broker_id=facts.id).first()
 
 
 def _head(facts: BrokerFacts, need: Sequence[Need]) -> Cells:

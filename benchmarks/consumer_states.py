@@ -1,0 +1,140 @@
+"""Consumers' states on real brokers: each situation acted on classic and quorum queues of every version, at once.
+
+`python -m benchmarks.consumer_states [VERSION …]` prints of each phase after how many polls its state was named, and
+how often it was lost again while the phase lasted; about two and a half minutes. What is judged is what the dashboard
+stored.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+from brokers.lag.state import ConsumerState
+from brokers.series.codec import decode
+from brokers.series.metrics import Kind
+from tests.support.brokers import RUN_DIR, broker_of, choose_source, end_all, versions
+from tests.support.dashboard_server import start_dashboard
+from tests.support.situations import Passed, Script, Stage, scripts
+
+WITHIN = 3
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How one phase was judged: `after` polls the state was named (None: never), and `lost` polls that said another
+    one after that; `states` as letters, poll by poll, and the longest time between two polls, seconds."""
+
+    version: str
+    passed: Passed
+    after: int | None
+    lost: int
+    states: str
+    slowest_s: float
+
+    @property
+    def good(self) -> bool:
+        """Named within three polls, and never lost."""
+        return self.after is not None and self.after <= WITHIN and not self.lost
+
+
+_LETTERS = {**{float(state): state.name[0] for state in ConsumerState}, 2.0: "B", 3.0: "P", 4.0: "X", 5.0: "S"}
+
+
+def acted(names: Sequence[str], acts: Sequence[Script]) -> list[Verdict]:
+    """Act the scripts on brokers of these versions under a dashboard of our own, and judge what it stored."""
+    brokers = [broker_of(name) for name in names]
+    with tempfile.TemporaryDirectory() as folder:
+        server = start_dashboard(Path(folder) / "var", brokers=[f"{b.management_url}#on-{b.version}" for b in brokers])
+        stages = [Stage(broker, broker.make_vhost("states"), acts) for broker in brokers]
+        try:
+            for stage in stages:
+                stage.start()
+            longest = max(sum(phase.seconds for phase in script.phases) for script in acts)
+            for stage in stages:
+                stage.join(longest + 120)
+            time.sleep(1)
+        finally:
+            for stage in stages:
+                stage.broker.delete_vhost(stage.vhost)
+            server.stop()
+        return [one for stage in stages for one in _judged(server.data_dir, stage)]
+
+
+def _judged(data_dir: Path, stage: Stage) -> list[Verdict]:
+    with closing(sqlite3.connect(f"file:{data_dir / 'warren.sqlite3'}?mode=ro", uri=True, timeout=20)) as database:
+        (broker_id,) = database.execute(
+            "SELECT id FROM registry_broker WHERE name = ?", (f"on-{stage.broker.version}",)
+        ).fetchone()
+        slots = dict(
+            database.execute(
+                "SELECT name, slot FROM registry_brokerobject WHERE broker_id = ? AND kind = 'queue' AND vhost = ?",
+                (broker_id, stage.vhost),
+            ).fetchall()
+        )
+        payloads = database.execute(
+            "SELECT payload FROM series_snapshot WHERE broker_id = ? ORDER BY id", (broker_id,)
+        ).fetchall()
+    frames = [decode(payload, {Kind.QUEUE}, {"consumer_state"}) for (payload,) in payloads]
+    found = []
+    for passed in stage.passed:
+        polls = [
+            (frame.at_ms, frame.table(Kind.QUEUE).value(slots[passed.queue], "consumer_state"))
+            for frame in frames
+            if passed.began_ms < frame.at_ms <= passed.ended_ms
+        ]
+        # Before its first poll a queue is not in the snapshots.
+        while polls and math.isnan(polls[0][1]) and passed.number == 0 and len(polls) > 1 and math.isnan(polls[1][1]):
+            polls.pop(0)
+        found.append(judge(stage.broker.version, passed, polls))
+    return found
+
+
+def judge(version: str, passed: Passed, polls: Sequence[tuple[int, float]]) -> Verdict:
+    """Judge one phase by what its polls said."""
+    wanted = passed.phase.state
+    after = next((number + 1 for number, (_, state) in enumerate(polls) if state in wanted), None)
+    lost = sum(state not in wanted for _, state in polls[after or 0 :]) if after else len(polls)
+    times = [at_ms for at_ms, _ in polls]
+    slowest = max((later - at for at, later in pairwise(times)), default=0) / 1000
+    return Verdict(version, passed, after, lost, "".join(_LETTERS.get(state, "?") for _, state in polls), slowest)
+
+
+def main() -> None:
+    """Act every situation on the versions named, or on all there are; end with 1 where one was misjudged."""
+    choose_source()
+    names = sys.argv[1:] or versions()
+    if not names:
+        sys.exit("There is no RabbitMQ to measure against: see the README on how tests find brokers.")
+    folder = Path(tempfile.mkdtemp(prefix="warren-bench-"))
+    folder.joinpath("pid").write_text(str(os.getpid()))
+    os.environ[RUN_DIR] = str(folder)
+    try:
+        verdicts = acted(names, scripts())
+    finally:
+        end_all(folder)
+    print(f"{'version':8}{'queue':24}{'phase':16}{'named after':>12}{'lost':>6}{'slowest poll':>14}  polls")
+    for one in verdicts:
+        state = ConsumerState(one.passed.phase.state[0]).name.lower()
+        after = f"{one.after}" if one.after else "never"
+        mark = "" if one.good else "  <-- misjudged"
+        print(
+            f"{one.version:8}{one.passed.queue:24}{state:16}{after:>12}{one.lost:>6}{one.slowest_s:>12.1f} s"
+            f"  {one.states}{mark}"
+        )
+    good = sum(one.good for one in verdicts)
+    print(f"{good} of {len(verdicts)} phases named within {WITHIN} polls and never lost")
+    sys.exit(good < len(verdicts))
+
+
+if __name__ == "__main__":
+    main()
