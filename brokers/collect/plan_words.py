@@ -149,6 +149,9 @@ def _counters_by_management(chosen: Plan, abilities: Abilities, unknown: dict[st
         if mixed
         else "Without Prometheus counters come from the management API"
     )
+    if mixed:
+        told = f"RabbitMQ {abilities.version} does not tell this in Prometheus."
+        unknown[f"{Kind.QUEUE}.stream_lag"] = told
     for name in ("confirmed", "returned", "dropped"):
         unknown[f"{Kind.EXCHANGE}.{name}"] = f"The management API does not count this by exchange. {older}."
     if chosen.queues is None:
