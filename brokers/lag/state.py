@@ -74,7 +74,9 @@ def _idle(m: dict[str, Floats], now: Now) -> Flags:
     )
     wanted = np.maximum(2, 1.5 * m["rest_second"])
     rests = (m["quiet"] >= wanted) | ((m["quiet"] >= 1) & little & (m["streak"] >= 4) & (m["rest_second"] <= 1))
-    held = (m["state"] == ConsumerState.IDLE) & ((m["quiet"] > 0) | ~now.counted)
+    # Between two readings of counters that are read seldom, only what stood still before is taken to stand still.
+    told = ~np.isnan(now.acked)
+    held = (m["state"] == ConsumerState.IDLE) & ((m["quiet"] > 0) | (told & ~now.counted))
     never = np.all([now.tick.figures.get(name, uncounted * np.nan) == 0 for name in COUNTERS[:2]], axis=0)
     first = (np.isnan(now.grew) & (now.consumers == 0)) | never
     found: Flags = empty & (rests | held | first | (uncounted & (now.consumers == 0)))
