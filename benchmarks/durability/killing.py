@@ -23,8 +23,8 @@ from benchmarks.durability.life import Life
 from tests.support.postgres import Postgres
 
 PHASES = ("append", "poll", "compact", "merge", "roll up")
-# History that is there to be compacted and rolled up before the first lot of lives, and before each later one.
-FED_TICKS = (1080, 180)
+# History that the first lot of lives finds to be compacted and rolled up, and each later one: more than an hour.
+FED_TICKS = (540, 400)
 # A killed life ends within this; one that is to kill itself at a statement it does not come to, is killed then.
 _LONGEST_S = 2.0
 
@@ -97,7 +97,7 @@ class Killing:
             number = self._random.randint(1, self.ledger.statements.get(phase, 3))
             self._live((phase, number, self._random.random() < 0.5), f"at a statement: {phase}", _LONGEST_S, None)
         else:
-            self._live(None, "at a random moment", self._random.uniform(0.02, 1.6), None)
+            self._live(None, "at a random moment", self._random.uniform(0.02, 2.5), None)
 
     def _with_database(self, how: str) -> None:
         """Kill under a living worker what it writes to; it must go on by itself. Then end it too."""

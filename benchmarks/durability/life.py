@@ -75,8 +75,10 @@ class Life:
         return append(broker_id, frame, cadence_ms * FASTER)
 
     def feed(self, ticks: int) -> None:
-        """Append so many ticks and come to an end: history for the next lives to compact and roll up."""
+        """Do all that is due, append so many ticks, and come to an end: work for the next lives."""
         self._phase.thread, self._phase.name, self._phase.count = "feed", "", 0
+        connection.execute_wrappers.append(self._counted)
+        self._tend()
         for _ in range(ticks):
             self._append_one()
 
