@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 from django.db import DatabaseError, InterfaceError, connection
 
 from benchmarks.durability import figures
@@ -99,7 +100,7 @@ class Life:
         while True:
             try:
                 work()
-            except (DatabaseError, InterfaceError):
+            except (DatabaseError, InterfaceError, psycopg.Error):
                 # The server was killed or the connection cut: as after an error in a task, the next one connects anew.
                 self._said("")
                 connection.close()
@@ -158,9 +159,6 @@ class Life:
             outcome = poll.poll(self._real, claimed.token)
         if outcome is poll.Outcome.STORED:
             say(self._pipe, "polled", self._stored[-1])
-        elif outcome is poll.Outcome.FAILED:
-            state = PollState.objects.get(broker_id=self._real)
-            say(self._pipe, "wrong", f"the poll failed: {state.error_sentence}")
 
     def _tend(self) -> None:
         from benchmarks.durability import tending  # noqa: PLC0415 - forked children alone need it

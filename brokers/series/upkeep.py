@@ -18,7 +18,7 @@ from brokers.series.models import Span, Upkeep
 from brokers.series.spans import ReplacedError, SpanRow
 
 # A claim ends by itself, should its process have died.
-CLAIM_MS = 600_000
+CLAIM_MS = 180_000
 _EVER_MS = 2**62
 
 

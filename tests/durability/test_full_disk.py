@@ -5,9 +5,11 @@ On a file system of the test's own, as small as it needs to be.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -178,3 +180,25 @@ def _is_whole(file: Path, times_ms: list[int]) -> None:
     assert set(times_ms) <= {at_ms for at_ms, _ in rows}
     for at_ms, payload in rows:
         assert decode(payload).at_ms == at_ms
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(300)
+def test_compaction_and_roll_ups_find_no_room_and_lose_nothing(small_disk: Path) -> None:
+    # Whatever little room there is, the transaction that needs more is not there at all.
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.durability.on_full_disk", str(small_disk)],
+        cwd=Path(__file__).resolve().parents[2],
+        env={name: value for name, value in os.environ.items() if not name.startswith("WARREN_")},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["wrong"] == []
+    assert found["refused"]["keep"] > 0, found
+    assert found["refused"]["append"] > 0, found
+    assert found["spans"] > 0, found
+    assert found["rolled up"] > 0, found
