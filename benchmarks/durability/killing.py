@@ -56,12 +56,12 @@ class Killing:
     def run(self, times: int, judge_every: int = 25) -> Report:
         """Kill so many times; what is stored is judged in between and at the end."""
         began = time.monotonic()
-        if self._real is not None:
-            # What a broker can is found out at the first poll, which takes longer than most lives.
-            self._live(None, "", 0.0, None, first_poll=True)
         for number in range(times):
             if number % judge_every == 0:
                 self._feed(FED_TICKS[number > 0])
+                if self._real is not None:
+                    # What a broker can is found out at a first poll, which takes longer than most lives.
+                    self._live(None, "", 0.0, None, first_poll=True)
             self._one()
             self.report.times += 1
             if (number + 1) % judge_every == 0 or number + 1 == times:
