@@ -97,6 +97,14 @@ CONSUMERS = Figure(
     (Trace("consumers", "consumers", "--s-ready", steps=True, band=True),),
     floor=4,
 )
+LAG = Figure(
+    "lag",
+    "Time lag",
+    "age of the oldest message that is not acknowledged",
+    Axis.SECONDS,
+    (Trace("time_lag", "time lag", "--s-lag", area="plain", band=True),),
+    floor=5,
+)
 CHURN = Figure(
     "churn",
     "Churn",
@@ -120,8 +128,8 @@ def readable(figure: Figure, kind: Kind) -> Figure | None:
 
 
 def queue_figures() -> tuple[Figure, ...]:
-    """Return the charts of a queue: what waits, what moves, who consumes."""
-    return (msgspec.structs.replace(WAITING, tall=True), *_kept((FLOW, CONSUMERS), Kind.QUEUE))
+    """Return the charts of a queue: what waits, how long, what moves, who consumes."""
+    return (msgspec.structs.replace(WAITING, tall=True), *_kept((LAG, FLOW, CONSUMERS), Kind.QUEUE))
 
 
 def broker_figures(kind: Kind) -> tuple[Figure, ...]:
