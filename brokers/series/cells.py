@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from brokers.series.metrics import METRICS, RATES, Kind, Shape
 from brokers.series.rates import (
     GAP_CADENCES,
+    HOLDS_LONGEST_MS,
     HOLDS_MS,
     MIN_RATE_SPAN_MS,
     Floats,
+    carried,
     gaps_ms,
     growth,
     held,
@@ -106,7 +108,16 @@ def joined_cells(parts: Sequence[Cells]) -> Cells:
     """Return stretches of samples one behind the other."""
     if len(parts) == 1:
         return parts[0]
-    return Cells(*(np.concatenate([getattr(part, name) for part in parts], axis=1) for name in FIELDS))
+    done: dict[tuple[int, ...], Floats] = {}
+    found = []
+    for name in FIELDS:
+        arrays = [getattr(part, name) for part in parts]
+        # Of single polls last, low and high are one array.
+        key = tuple(map(id, arrays))
+        if key not in done:
+            done[key] = np.concatenate(arrays, axis=1)
+        found.append(done[key])
+    return Cells(*found)
 
 
 def shape_of(kind: Kind, metric: str) -> Shape:
@@ -117,8 +128,25 @@ def shape_of(kind: Kind, metric: str) -> Shape:
 _SHAPES = {(kind, metric.name): metric.shape for kind, metrics in METRICS.items() for metric in metrics}
 
 
+def is_sparse(values: Floats, there: Floats) -> bool:
+    """Tell whether a metric is known now and then only, or not at all: it is too dear for every tick."""
+    read = int((~np.isnan(values)).any(axis=0).sum())
+    return read * 2 < int((there > 0).any(axis=0).sum())
+
+
+def of_gauge(ticks: Ticks, values: Floats, there: Floats) -> Cells:
+    """Return the cells of a gauge or state at single polls; of one that only some polls read, a reading holds.
+
+    `there`: polls in which the object was, 0 or 1.
+    """
+    if len(ticks) > 1 and is_sparse(values, there):
+        held_values = carried(ticks.times_ms, values, gaps_ms(ticks.cadences_ms), ticks.complete)
+        values = np.where(there > 0, held_values, np.nan)
+    return of_values(values)
+
+
 def of_values(values: Floats) -> Cells:
-    """Return the cells of a gauge or state at single polls."""
+    """Return the cells of figures that are there at each sample, or not known."""
     known = ~np.isnan(values)
     return Cells(values, values, values, np.where(known, values, 0.0), known.astype(np.float64))
 
@@ -132,12 +160,11 @@ def of_counter(ticks: Ticks, counter: Floats, there: Floats) -> Cells:
     if len(ticks) == 0:
         return Cells(counter, counter, counter, counter, counter)
     gap_ms = gaps_ms(ticks.cadences_ms)
-    read = int((~np.isnan(counter)).any(axis=0).sum())
-    if read * 2 < int((there > 0).any(axis=0).sum()):
+    if is_sparse(counter, there):
         rate = held(ticks.times_ms, counter, gap_ms, ticks.complete)
         same = stretches(ticks.times_ms, gap_ms)
         began_ms = ticks.times_ms[np.searchsorted(same, same)]
-        limit_ms: Floats = np.minimum(HOLDS_MS, ticks.times_ms - began_ms).astype(np.float64)
+        limit_ms: Floats = np.minimum(HOLDS_LONGEST_MS, ticks.times_ms - began_ms).astype(np.float64)
     else:
         rate = rates(ticks.times_ms, counter, gap_ms)
         limit_ms = np.concatenate((gap_ms[:1], gap_ms)) if len(gap_ms) else np.zeros(1)
@@ -167,16 +194,17 @@ def reduce_ticks(ticks: Ticks, begins: NDArray[np.intp]) -> Ticks:
     )
 
 
-def reduce_cells(cells: Cells, begins: NDArray[np.intp]) -> Cells:
-    """Make one sample of those from each of `begins` on."""
+def reduce_cells(cells: Cells, begins: NDArray[np.intp], fields: frozenset[str] = frozenset(FIELDS)) -> Cells:
+    """Make one sample of those from each of `begins` on; what is not among `fields` is unknown afterwards."""
     if len(begins) == cells.last.shape[1]:
         return cells
+    unknown = np.broadcast_to(np.nan, (len(cells.last), len(begins)))
     return Cells(
-        _last_known(cells.last, begins),
-        np.fmin.reduceat(cells.low, begins, axis=1),
-        np.fmax.reduceat(cells.high, begins, axis=1),
-        np.add.reduceat(cells.total, begins, axis=1),
-        np.add.reduceat(cells.weight, begins, axis=1),
+        _last_known(cells.last, begins) if "last" in fields else unknown,
+        np.fmin.reduceat(cells.low, begins, axis=1) if "low" in fields else unknown,
+        np.fmax.reduceat(cells.high, begins, axis=1) if "high" in fields else unknown,
+        np.add.reduceat(cells.total, begins, axis=1) if "total" in fields else unknown,
+        np.add.reduceat(cells.weight, begins, axis=1) if "weight" in fields else unknown,
     )
 
 

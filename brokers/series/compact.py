@@ -29,7 +29,7 @@ KEEP_MS = 600_000
 # Cells of one metric in memory while blocks are built: 16 MB.
 _CELLS_AT_ONCE = 2_000_000
 # Spans of a broker with many objects become no longer than this, so that their transactions stay short.
-_MERGED_BYTES = 32_000_000
+_MERGED_BYTES = 12_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from brokers.series.codec import Frame, Table
-from brokers.series.history import consistent, open_history
+from brokers.series.history import consistent, context_of, open_history
 from brokers.series.metrics import Kind
 from brokers.series.pieces import CONTEXT_MS
 from brokers.series.rates import GAP_CADENCES
@@ -30,7 +30,7 @@ def _frames(broker_id: int, kind: Kind, metrics: Sequence[str], at_ms: Sequence[
     apart = np.diff(np.unique(moments))
     step_ms = int(np.median(apart)) if len(apart) else 1
     start_ms, end_ms = int(moments.min()) - CONTEXT_MS, int(moments.max())
-    history = open_history(broker_id, start_ms, end_ms, step_ms, context=False)
+    history = open_history(broker_id, start_ms, end_ms, step_ms, context_ms=context_of(metrics))
     ticks = history.ticks
     if len(ticks) == 0:
         return [None] * len(moments)

@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brokers.series import blocks, snapshots
-from brokers.series.cells import Cells, Ticks, joined_cells, joined_ticks
+from brokers.series.cells import Cells, Ticks, joined_cells, joined_ticks, reduce_cells
 from brokers.series.codec import Packed
 from brokers.series.columns import CorruptBlockError, Floats
 from brokers.series.coverage import Stretch, Window, cover
 from brokers.series.levels import Level, preferred
-from brokers.series.metrics import Kind
+from brokers.series.metrics import RATES, SELDOM, Kind
 from brokers.series.models import Block, Span
-from brokers.series.pieces import ALL_FIELDS, CONTEXT_MS, Piece, piece_of
+from brokers.series.pieces import ALL_FIELDS, CONTEXT_MS, LONG_CONTEXT_MS, Piece, piece_of
 from brokers.series.snapshots import MovedError
 from brokers.series.spans import spans_between
 
@@ -54,11 +54,13 @@ class History:
         slots: Sequence[int] | None,
         metrics: Sequence[str],
         fields: frozenset[str] = ALL_FIELDS,
+        *,
+        whole: bool = False,
     ) -> Iterator[Part]:
         """Yield the stored metrics of objects (None: of all that are there), whole groups at a time, slots ascending.
 
-        Objects that are asked for and in no sample are not left out. Of roll-ups only `fields` of the cells are read.
-        Raises MovedError where what was found when the history was opened is no longer there.
+        Objects that are asked for and in no sample are not left out. Only `fields` of the cells are wanted. `whole`:
+        each piece as one sample. Raises MovedError where what was found when the history was opened is no longer there.
         """
         tables = [list(snapshots.opened(piece.rows, kind, metrics)) for piece in self.pieces]
         wanted = None if slots is None else np.unique(np.asarray(slots, dtype=np.uint32))
@@ -73,7 +75,7 @@ class History:
             else:
                 found = wanted[np.isin(wanted // blocks.GROUP, chunk)]
             if len(found):
-                yield self._part(kind, found, metrics, opened, tables, fields)
+                yield self._part(kind, found, metrics, opened, tables, fields, whole)
         ids = self._span_ids()
         if ids and Span.objects.filter(id__in=ids).count() < len(ids):
             raise MovedError
@@ -86,11 +88,19 @@ class History:
         opened: dict[tuple[int, int], blocks.Block],
         tables: Sequence[list[tuple[int, Packed]]],
         fields: frozenset[str],
+        whole: bool,
     ) -> Part:
         found = [
             piece.read(kind, slots, metrics, opened, table, fields)
             for piece, table in zip(self.pieces, tables, strict=True)
         ]
+        if whole:
+            one = np.zeros(1, dtype=np.intp)
+            found = [
+                (there, {name: reduce_cells(part, one, fields) for name, part in cells.items()})
+                for there, cells in found
+                if there.shape[1]
+            ]
         return Part(
             slots,
             np.concatenate([there for there, _ in found], axis=1) if len(found) > 1 else found[0][0],
@@ -127,12 +137,13 @@ class History:
         return found
 
 
-def open_history(broker_id: int, start_ms: int, end_ms: int, step_ms: int = 1, *, context: bool = True) -> History:
+def open_history(
+    broker_id: int, start_ms: int, end_ms: int, step_ms: int = 1, *, context_ms: int = CONTEXT_MS
+) -> History:
     """Return what is stored between two moments, both inclusive, of the resolution that is fit for a step.
 
-    Without `context` the first rates of single polls are unknown: what needs no rates is read cheaper.
+    Polls from `context_ms` before are read too, for the first rates and for what holds on: see `context_of`.
     """
-    context_ms = CONTEXT_MS if context else 0
     rows = snapshots.rows_between(broker_id, start_ms - context_ms, end_ms)
     spans = spans_between(broker_id, start_ms - context_ms, end_ms + 1)
     windows = [Window(span.level, span.start_ms, span.end_ms) for span in spans]
@@ -147,11 +158,18 @@ def history_of(broker_id: int, pieces: Sequence[Piece]) -> History:
     return History(broker_id, joined_ticks([piece.inside for piece in kept]), kept)
 
 
+def context_of(metrics: Sequence[str]) -> int:
+    """Return how far before a range polls are needed to tell these metrics at its beginning."""
+    if not SELDOM.isdisjoint(metrics):
+        return LONG_CONTEXT_MS
+    return CONTEXT_MS if any(name in RATES for name in metrics) else 0
+
+
 def level_of(broker_id: int, level: Level, start_ms: int, end_ms: int) -> History:
     """Return what one level has of [start_ms, end_ms), in blocks or snapshots."""
-    rows = snapshots.rows_between(broker_id, start_ms - CONTEXT_MS, end_ms - 1) if level is Level.RAW else []
-    spans = spans_between(broker_id, start_ms - CONTEXT_MS, end_ms, (level,))
-    return history_of(broker_id, [piece_of(Stretch(level, start_ms, end_ms), spans, rows)])
+    rows = snapshots.rows_between(broker_id, start_ms - LONG_CONTEXT_MS, end_ms - 1) if level is Level.RAW else []
+    spans = spans_between(broker_id, start_ms - LONG_CONTEXT_MS, end_ms, (level,))
+    return history_of(broker_id, [piece_of(Stretch(level, start_ms, end_ms), spans, rows, LONG_CONTEXT_MS)])
 
 
 def _distinct(tables: Sequence[list[tuple[int, Packed]]]) -> list[NDArray[np.uint32]]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from brokers.registry.slots import Directory, KnownObject
 from brokers.series.codec import CorruptSnapshotError, Frame, Table, decode
 from brokers.series.frames import frames
-from brokers.series.metrics import RATES, Kind, stored_names
+from brokers.series.metrics import RATES, SELDOM, Kind, stored_names
 from brokers.series.models import Snapshot
 from brokers.series.read import MIN_RATE_SPAN_MS
 
@@ -34,9 +34,7 @@ _GAP_CADENCES = 2.5
 _RECENT_SPAN_MS = 130_000
 # Gauges too dear for every tick: between two readings the last one holds. What they are is brokers.collect's choice;
 # how often they are read shows in the snapshots.
-HELD_GAUGES = frozenset(
-    {"prefetch", "capacity", "message_bytes", "memory", "stream_lag", "unconfirmed", "unconfirmed_highest"}
-)
+HELD_GAUGES = SELDOM
 # A reading holds until the next one is overdue, and for so long before its pace is known.
 _HOLDS_MS, _HOLDS_LONGEST_MS, _HOLDS_READINGS = 130_000, 900_000, 1.5
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 GAP_CADENCES = 2.5
 # Counters that are too dear for every tick are read once a minute at most: a rate holds until the next reading is due.
 HOLDS_MS = 130_000
+# Where the budget stretches their cadence it holds longer, but not for ever.
+HOLDS_LONGEST_MS, HOLDS_READINGS = 900_000, 1.5
 # RabbitMQ's per-object figures move every 5 s. A rate over less than this would show that beat, not the traffic.
 MIN_RATE_SPAN_MS = 9_000
 
@@ -58,7 +60,7 @@ def gaps_ms(cadences_ms: NDArray[np.int64]) -> Floats:
 
 
 def held(times_ms: NDArray[np.int64], counter: Floats, gap_ms: float | Floats, complete: NDArray[np.bool_]) -> Floats:
-    """Return the rate of a counter that few snapshots have: that of its last two readings, at most HOLDS_MS long.
+    """Return the rate of a counter that few snapshots have: that of its last two readings, until the next is overdue.
 
     It holds across no gap in the log, and not in an incomplete snapshot, where the counter may be missing for
     another reason. `counter` is one row, or objects × times that were read together.
@@ -70,13 +72,38 @@ def held(times_ms: NDArray[np.int64], counter: Floats, gap_ms: float | Floats, c
         return np.full(counter.shape, np.nan)
     stretch = stretches(times_ms, gap_ms)
     read_ms = times_ms[readings]
-    found = rates(read_ms, counter[..., readings], float(HOLDS_MS))
+    found = rates(read_ms, counter[..., readings], holds_ms(read_ms))
     same = np.concatenate(([False], stretch[readings][1:] == stretch[readings][:-1]))
-    found = np.where(same, found, np.nan)
+    return _carried(times_ms, np.where(same, found, np.nan), readings, stretch, complete)
+
+
+def carried(times_ms: NDArray[np.int64], gauge: Floats, gap_ms: float | Floats, complete: NDArray[np.bool_]) -> Floats:
+    """Return a gauge that few snapshots have with each reading held until the next is overdue, as `held` does."""
+    readings = np.flatnonzero(~np.isnan(gauge).all(axis=0))
+    if len(readings) == 0:
+        return gauge
+    return _carried(times_ms, gauge[:, readings], readings, stretches(times_ms, gap_ms), complete)
+
+
+def holds_ms(read_ms: NDArray[np.int64]) -> float:
+    """Return how long a reading holds, from the pace at which readings came."""
+    pace_ms = float(np.median(np.diff(read_ms))) if len(read_ms) > 1 else 0.0
+    return float(np.clip(pace_ms * HOLDS_READINGS, HOLDS_MS, HOLDS_LONGEST_MS))
+
+
+def _carried(
+    times_ms: NDArray[np.int64],
+    values: Floats,
+    readings: NDArray[np.intp],
+    stretch: NDArray[np.int64],
+    complete: NDArray[np.bool_],
+) -> Floats:
+    read_ms = times_ms[readings]
     last = np.searchsorted(read_ms, times_ms, side="right") - 1
     place = np.maximum(last, 0)
-    holds = (last >= 0) & (times_ms - read_ms[place] <= HOLDS_MS) & (stretch == stretch[readings][place])
-    return np.where(holds & (complete | was_read), found[..., place], np.nan)
+    age_ms = times_ms - read_ms[place]
+    holds = (last >= 0) & (age_ms <= holds_ms(read_ms)) & (stretch == stretch[readings][place])
+    return np.where(holds & (complete | (age_ms == 0)), values[..., place], np.nan)
 
 
 def growth(times_ms: NDArray[np.int64], counter: Floats, limit_ms: float | Floats) -> tuple[Floats, Floats]:

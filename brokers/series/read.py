@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from brokers.series.blocks import decode_ticks
 from brokers.series.cells import Cells, Shown, Sum, Ticks, holes, reduce_cells, reduce_ticks, show, steps_of
-from brokers.series.history import History, consistent, open_history
+from brokers.series.history import History, consistent, context_of, open_history
 from brokers.series.metrics import RATES, Kind
 from brokers.series.models import Snapshot, Span
 from brokers.series.rates import GAP_CADENCES, HOLDS_MS, MIN_RATE_SPAN_MS, held, rates
@@ -107,7 +107,7 @@ def read(
         return Series(np.empty(0, dtype=np.int64), none, step_ms or 0, dict(none), dict(none))
 
     def find() -> tuple[History, dict[str, Cells]]:
-        history = open_history(broker_id, start_ms, end_ms, step, context=_has_rates(metrics))
+        history = open_history(broker_id, start_ms, end_ms, step, context_ms=context_of(metrics))
         sums = {name: Sum.of(history.ticks, kind, name) for name in metrics}
         for part in history.parts(kind, slots, _stored(metrics)):
             for name, total in sums.items():
@@ -146,7 +146,7 @@ def read_each(
         return Many(rows, np.empty(0, dtype=np.int64), none, dict(none), dict(none), step_ms or 0)
 
     def find() -> tuple[History, list[tuple[Ticks, dict[str, Shown]]]]:
-        history = open_history(broker_id, start_ms, end_ms, step, context=_has_rates(metrics))
+        history = open_history(broker_id, start_ms, end_ms, step, context_ms=context_of(metrics))
         parts = []
         for part in history.parts(kind, slots, _stored(metrics)):
             cells = {name: part.cells[RATES.get(name, name)] for name in metrics}
@@ -177,10 +177,6 @@ def read_each(
 
 def _step(start_ms: int, end_ms: int, step_ms: int | None, points: int) -> int:
     return int(step_ms or max(1, (end_ms - start_ms) // points))
-
-
-def _has_rates(metrics: Sequence[str]) -> bool:
-    return any(name in RATES for name in metrics)
 
 
 def _stored(metrics: Sequence[str]) -> list[str]:

@@ -12,12 +12,12 @@ from brokers.series.cells import Ticks, no_ticks
 from brokers.series.levels import Level
 from brokers.series.metrics import Kind
 from brokers.series.models import Block, Snapshot, Span
-from brokers.series.rates import HOLDS_MS
+from brokers.series.rates import HOLDS_LONGEST_MS
 
 # A row's own bytes beside its payload: rowid, keys, the entry in the index [measured on SQLite].
 ROW_BYTES = 56
 # How far before a window its first rates may count from.
-LOOKS_BACK_MS = HOLDS_MS + 60_000
+LOOKS_BACK_MS = HOLDS_LONGEST_MS + 60_000
 
 
 @dataclass(frozen=True, slots=True)

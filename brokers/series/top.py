@@ -9,12 +9,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from brokers.series.cells import Cells, Ticks, reduce_cells, show
-from brokers.series.history import consistent, open_history
+from brokers.series.cells import Cells, reduce_cells, show
+from brokers.series.history import consistent, context_of, open_history
 from brokers.series.metrics import RATES, Kind
+from brokers.series.pieces import ALL_FIELDS
 from brokers.series.rates import Floats
 
 By = Literal["mean", "max", "min", "last"]
+# What of a sample each way of ranking is told from; a mean lies between its bounds.
+_FIELDS: dict[By, frozenset[str]] = {
+    "mean": frozenset(("last", "low", "high", "total", "weight")),
+    "max": frozenset(("last", "high", "total", "weight")),
+    "min": frozenset(("last", "low", "high", "total", "weight")),
+    "last": frozenset(("last",)),
+}
 # A range is ranked from as few samples as this, where roll-ups have them.
 _SAMPLES = 60
 
@@ -54,24 +62,25 @@ def _values(
     broker_id: int, kind: Kind, metric: str, start_ms: int, end_ms: int, by: By, slots: Sequence[int] | None
 ) -> tuple[NDArray[np.uint32], Floats]:
     step_ms = max(1, (end_ms - start_ms) // _SAMPLES)
-    history = open_history(broker_id, start_ms, end_ms, step_ms, context=metric in RATES)
+    history = open_history(broker_id, start_ms, end_ms, step_ms, context_ms=context_of([metric]))
     stored = RATES.get(metric, metric)
     slots_found: list[NDArray[np.uint32]] = []
     values: list[Floats] = []
     if len(history.ticks):
-        for part in history.parts(kind, slots, [stored]):
+        # The last rate is that of its sample; all else can be told of each piece as a whole.
+        whole = not (by == "last" and metric in RATES)
+        for part in history.parts(kind, slots, [stored], _FIELDS[by] if whole else ALL_FIELDS, whole=whole):
             slots_found.append(part.slots)
-            values.append(_value(history.ticks, part.cells[stored], kind, metric, by))
+            values.append(_value(part.cells[stored], kind, metric, by))
     if not values:
         return np.empty(0, dtype=np.uint32), np.empty(0)
     return np.concatenate(slots_found), np.concatenate(values)
 
 
-def _value(ticks: Ticks, cells: Cells, kind: Kind, metric: str, by: By) -> Floats:
-    whole = np.zeros(1, dtype=np.intp)
+def _value(cells: Cells, kind: Kind, metric: str, by: By) -> Floats:
     if by == "last":
         values = cells.last if metric not in RATES else show(cells, kind, metric).values
-        place = np.where(np.isnan(values), -1, np.arange(len(ticks))).max(axis=1)
+        place = np.where(np.isnan(values), -1, np.arange(values.shape[1])).max(axis=1)
         return np.where(place >= 0, values[np.arange(len(values)), np.maximum(place, 0)], np.nan)
-    shown = show(reduce_cells(cells, whole), kind, metric)
+    shown = show(reduce_cells(cells, np.zeros(1, dtype=np.intp), _FIELDS[by]), kind, metric)
     return {"mean": shown.values, "min": shown.low, "max": shown.high}[by][:, 0]
