@@ -16,6 +16,8 @@ INSTALL := bash .ci/install-packages
 # Pytest's own arguments: make test PYTEST_ARGS="-k queues"
 PYTEST_ARGS ?=
 WORKERS ?= 2
+# The benchmarks' own: make bench BENCH_ARGS="--parts history"
+BENCH_ARGS ?=
 
 .PHONY: help setup run demo test test-needs lint bench lock clean
 
@@ -50,7 +52,7 @@ lint: setup ## Check style, types, import rules and templates
 	@if [ -d templates ]; then $(BIN)/djlint --quiet --lint templates; fi
 
 bench: setup ## Measure; prints a table and writes benchmarks/results/latest.json
-	@$(BIN)/python -m benchmarks
+	@$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 lock: setup ## Compile the two requirement files from pyproject.toml
 	@$(COMPILE) -o requirements.txt

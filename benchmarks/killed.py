@@ -43,7 +43,7 @@ def _run(asked: argparse.Namespace, folder: Path, server: Postgres | None, broke
         "WARREN_LOG_LEVEL": "CRITICAL",
     }
     django.setup()
-    from benchmarks.durability import killing, prepared  # noqa: PLC0415 - Django must be set up first
+    from benchmarks.durability import killing, prepared
 
     simulated, real = prepared.brokers(broker)
     report = killing.Killing(simulated, real, server, asked.seed).run(asked.times, asked.judge_every)

@@ -52,11 +52,11 @@ def _run(folder: Path, asked: argparse.Namespace) -> int:
         "WARREN_LOG_LEVEL": "ERROR",
     }
     django.setup()
-    from django.core.management import call_command  # noqa: PLC0415 - Django must be set up first
+    from django.core.management import call_command
 
-    from brokers.registry import services  # noqa: PLC0415
-    from tests.support import lag_run  # noqa: PLC0415
-    from tests.support.aged_load import AgedLoad, scripts  # noqa: PLC0415
+    from brokers.registry import services
+    from tests.support import lag_run
+    from tests.support.aged_load import AgedLoad, scripts
 
     call_command("migrate", verbosity=0, interactive=False)
     seconds = SHORT_S if asked.short else LONG_S

@@ -63,7 +63,7 @@ def _run(folder: Path, asked: argparse.Namespace) -> int:
         "WARREN_LOG_LEVEL": "CRITICAL",
     }
     django.setup()
-    from django.core.management import call_command  # noqa: PLC0415 - Django must be set up first
+    from django.core.management import call_command
 
     call_command("migrate", verbosity=0, interactive=False)
     return sum(_measure(broker_of(version), asked) for version in asked.versions or versions())
@@ -71,9 +71,9 @@ def _run(folder: Path, asked: argparse.Namespace) -> int:
 
 def _measure(broker: TestBroker, asked: argparse.Namespace) -> int:
     """Load one broker, restart it where that is asked, and print the table; return how many sums are wrong."""
-    from brokers.registry import services  # noqa: PLC0415 - Django must be set up first
-    from tests.support.counted import Tally  # noqa: PLC0415
-    from tests.support.known_load import KnownLoad, running  # noqa: PLC0415
+    from brokers.registry import services
+    from tests.support.counted import Tally
+    from tests.support.known_load import KnownLoad, running
 
     vhost = broker.make_vhost("F-sums")
     row = services.add(
@@ -109,8 +109,8 @@ def _measure(broker: TestBroker, asked: argparse.Namespace) -> int:
 
 
 def _tick(broker_id: int) -> None:
-    from brokers.collect import claims, poll  # noqa: PLC0415 - Django must be set up first
-    from brokers.collect.models import PollState  # noqa: PLC0415
+    from brokers.collect import claims, poll
+    from brokers.collect.models import PollState
 
     PollState.objects.filter(broker_id=broker_id).update(next_due_ms=0)
     claimed = claims.claim(broker_id, poll.now_ms())

@@ -161,7 +161,7 @@ class Life:
             say(self._pipe, "polled", self._stored[-1])
 
     def _tend(self) -> None:
-        from benchmarks.durability import tending  # noqa: PLC0415 - forked children alone need it
+        from benchmarks.durability import tending
 
         for phase, work in tending.works(self._simulated, self._real):
             with self._in(phase):

@@ -24,8 +24,8 @@ def brokers(real: TestBroker | None) -> tuple[int, int | None]:
 
 
 def _make(real: TestBroker | None, writing: Connection) -> None:
-    from brokers.registry import slots  # noqa: PLC0415 - Django is set up by now
-    from tests.support.builders import make_broker  # noqa: PLC0415
+    from brokers.registry import slots
+    from tests.support.builders import make_broker
 
     call_command("migrate", verbosity=0, interactive=False)
     simulated = make_broker("simulated")

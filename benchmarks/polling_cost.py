@@ -1,0 +1,221 @@
+"""What polling costs: the broker against its official UI, and us against Prometheus, on one broker with 10,000 queues.
+
+Stretches of time with the same traffic, one after the other: Warren polls, nobody looks, the official UI's page is
+open; at last Warren and Prometheus at once, from which bytes a sample, CPU a scrape and memory come.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import requests
+
+from benchmarks import cpu
+from benchmarks.history_reads import ask
+from benchmarks.load import Traffic, many_queues, queue_names
+from benchmarks.prometheus import Prometheus, binaries, scrape_of
+from benchmarks.results import Result
+from tests.support.brokers import TestBroker
+from tests.support.dashboard_server import DashboardServer, start_dashboard
+
+# What the official UI's queue page asks every 5 s [seen in Chromium on 3.10.8 and 4.3.6], as it opens and
+# as an operator who looks for backlogs sorts it.
+_PAGE = "queues?page=1&page_size=100&name=&use_regex=false&pagination=true"
+_UI = {
+    "as it opens": (_PAGE, "vhosts"),
+    "sorted by ready": (f"{_PAGE}&sort=messages_ready&sort_reverse=true", "vhosts"),
+}
+# What Warren asks of each queue at a 3.x broker; Prometheus is given the same.
+_FAMILIES = ("queue_coarse_metrics", "queue_consumer_count")
+
+
+def run(
+    broker: TestBroker,
+    folder: Path,
+    *,
+    queues: int = 10_000,
+    settle_s: int = 90,
+    stretch_s: int = 120,
+    together_s: int = 660,
+) -> list[Result]:
+    """Measure on a broker that is ours and on this machine."""
+    results: list[Result] = []
+    beam = cpu.listener(urlsplit(broker.management).port or 15672)
+    with many_queues(broker, queues) as vhosts, Traffic(broker, vhosts[0], queue_names(broker, vhosts[0], 40)):
+        server = start_dashboard(folder / "warren", brokers=(f"{broker.management_url}#bench",))
+        try:
+            api = server.api(server.token())
+            broker_id = _wait(server, api, queues)
+            # The budget finds its cadences within the first polls of each tier.
+            time.sleep(settle_s)
+            busy = _spent(beam, stretch_s, lambda: None)
+            ticks = _ticks_now(server)
+            _post(server, api, broker_id, "pause")
+            idle = _spent(beam, stretch_s, lambda: None)
+            seen = {name: _spent(beam, stretch_s, _page_open(broker, calls)) for name, calls in _UI.items()}
+            again = _spent(beam, stretch_s, lambda: None)
+            base = (idle + again) / 2
+            for name, spent in seen.items():
+                results.append(
+                    Result(
+                        f"the broker's CPU for our polling of {queues:,} queues",
+                        busy - base,
+                        f"s in {stretch_s} s",
+                        f"the official UI's queue page at 5 s, {name}",
+                        spent - base,
+                    )
+                )
+            results.append(
+                Result(
+                    "the broker's CPU while nobody looks, before and after", idle, f"s in {stretch_s} s", "after", again
+                )
+            )
+            _post(server, api, broker_id, "resume")
+            results += _together(broker, server, folder, together_s)
+            print(f"plan and last measures: {ticks}")
+        finally:
+            server.stop()
+        results += _on_disk(server, folder)
+    return results
+
+
+def _together(broker: TestBroker, server: DashboardServer, folder: Path, together_s: int) -> list[Result]:
+    """Let both collect for a while; return CPU a scrape and memory."""
+    theirs = Prometheus(
+        binaries(folder / "package"), folder / "prometheus", scrape_of([broker.prometheus], _FAMILIES)
+    ).start()
+    worker = server.child_pids()["worker"]
+    try:
+        # Both are past what comes only once.
+        time.sleep(30)
+        before = cpu.seconds(theirs.pid), cpu.seconds(worker), _measured(server)
+        began = time.monotonic()
+        ticks: dict[int, float] = {}
+        while time.monotonic() - began < together_s:
+            one = _measured(server)
+            ticks[one["began_ms"]] = one["cpu_s"]
+            time.sleep(1)
+        scrapes = together_s / 5
+        scraped = theirs.get("query", query="scrape_samples_scraped")["result"]
+        per_scrape = int(scraped[0]["value"][1]) if scraped else 0
+        count = len(ticks)
+        their_cpu = (cpu.seconds(theirs.pid) - before[0]) / scrapes
+        our_cpu = (cpu.seconds(worker) - before[1]) / max(1, count)
+        memory = cpu.resident_mb(theirs.pid), cpu.resident_mb(worker)
+        size = theirs.size()
+    finally:
+        theirs.stop()
+    (folder / "prometheus-size.json").write_text(
+        json.dumps({**size.__dict__, "per_scrape": per_scrape, "cpu": their_cpu, "our_cpu": our_cpu})
+    )
+    theirs_is = f"Prometheus' process, {per_scrape:,} samples a scrape"
+    return [
+        Result(
+            "CPU a tick, fetch to row (the collector's own measure)",
+            statistics.median(ticks.values()),
+            "s",
+            theirs_is,
+            their_cpu,
+        ),
+        Result(f"CPU a tick, the worker's process and all it does ({count} ticks)", our_cpu, "s", theirs_is, their_cpu),
+        Result("memory of the process that polls", memory[1], "MB RSS", "Prometheus' process", memory[0]),
+    ]
+
+
+def _on_disk(server: DashboardServer, folder: Path) -> list[Result]:
+    """Compact what the run stored and compare it with what Prometheus would keep of the same time."""
+    theirs = json.loads((folder / "prometheus-size.json").read_text())
+    stored = ask(server.data_dir, "size")["sizes"]["bench"]
+    size, known, ticks = stored["levels"]["RAW"]
+    per_sample = theirs["block"] / theirs["samples"]
+    with_log = (theirs["block"] + theirs["wal"]) / theirs["samples"]
+    return [
+        Result("bytes a sample on disk, in blocks", size / known, "B", "Prometheus, block with index", per_sample),
+        Result("bytes a sample on disk, in blocks", size / known, "B", "Prometheus, with its log too", with_log),
+        Result(
+            "bytes a snapshot until it is in a block",
+            stored["snapshot_bytes"] / max(1, stored["snapshots"]),
+            "B",
+            "",
+            0,
+        ),
+        Result(
+            "CPU for 1,000 samples, the worker's process and all it does",
+            theirs["our_cpu"] / (known / ticks) * 1e6,
+            "ms",
+            "Prometheus' process",
+            theirs["cpu"] / max(1, theirs["per_scrape"]) * 1e6,
+        ),
+    ]
+
+
+def _spent(pid: int, seconds: int, work: Callable[[], object]) -> float:
+    """Return the CPU seconds that a process spends in so many seconds while something is done beside."""
+    stop = threading.Event()
+    thread = threading.Thread(target=_every_5_s, args=(work, stop), daemon=True)
+    before = cpu.seconds(pid)
+    thread.start()
+    time.sleep(seconds)
+    spent = cpu.seconds(pid) - before
+    stop.set()
+    thread.join(60)
+    return spent
+
+
+def _every_5_s(work: Callable[[], object], stop: threading.Event) -> None:
+    due = time.monotonic()
+    while not stop.is_set():
+        work()
+        due = max(due + 5, time.monotonic())
+        stop.wait(due - time.monotonic())
+
+
+def _page_open(broker: TestBroker, calls: tuple[str, ...]) -> Callable[[], object]:
+    session = requests.Session()
+    session.auth = (broker.username, broker.password)
+
+    def refresh() -> None:
+        for call in calls:
+            session.get(f"{broker.management}/api/{call}", timeout=60)
+
+    return refresh
+
+
+def _wait(server: DashboardServer, api: requests.Session, queues: int) -> int:
+    """Return the broker's id when a snapshot has all queues and their definitions are known."""
+    end = time.monotonic() + 900
+    while time.monotonic() < end:
+        brokers = api.get(f"{server.url}/api/v1/brokers", timeout=60).json()["items"]
+        if brokers:
+            broker_id = int(brokers[0]["id"])
+            page = api.get(f"{server.url}/api/v1/brokers/{broker_id}/queues?page_size=1", timeout=60).json()
+            if page.get("total", 0) >= queues and page["items"][0].get("type"):
+                return broker_id
+        time.sleep(1)
+    raise AssertionError(f"{queues} queues did not appear within 900 s:\n{server.log[-3000:]}")
+
+
+def _post(server: DashboardServer, api: requests.Session, broker_id: int, do: str) -> None:
+    answer = api.post(f"{server.url}/api/v1/brokers/{broker_id}/{do}", timeout=60)
+    assert answer.ok, answer.text
+
+
+def _measured(server: DashboardServer) -> dict[str, float]:
+    path = server.data_dir / "warren.sqlite3"
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as database:
+        (content,) = database.execute("SELECT measures FROM collect_pollstate").fetchone()
+    measures: dict[str, float] = json.loads(content)
+    return measures
+
+
+def _ticks_now(server: DashboardServer) -> str:
+    told = _measured(server)
+    return json.dumps({key: told.get(key) for key in ("plan", "cpu_s", "calls")})[:1500]
