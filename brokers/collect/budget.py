@@ -35,7 +35,7 @@ HEAVY = 0.175
 # Nothing is asked less often than this, save what is left out.
 SLOWEST_MS = 300_000
 SLOWEST_OPTIONAL_MS = 600_000
-PROBE_MS = 3_600_000
+PROBE_MS = 1_800_000
 # Periods shrink only where they can by this factor.
 RELAX = 1.75
 # A line that carries fewer bytes a second than this in an answer of `LONG` bytes or more is spared.
@@ -43,6 +43,8 @@ FAST_LINE = 10_000_000
 LONG = 300_000
 # Answers that a cost is smoothed over: the median of so many.
 REMEMBERED = 7
+# So many answers tell what a tier costs.
+ENOUGH = 3
 # Readings of definitions count against the share, up to this part of it.
 DEFINITIONS_MOST = 0.4
 
@@ -149,7 +151,9 @@ def smoothed(recent: Iterable[tuple[float, int]]) -> Cost | None:
 
 def remember(held: Held, seconds: float, size: int, at_ms: int, failed: str = "", body: int = 0) -> Held:
     """Return what is remembered after one more answer. One that brought nothing cost its time all the same."""
-    recent = (*held.recent, (round(seconds, 6), size))[-REMEMBERED:]
+    # What was left out was last asked long ago: only what it costs now counts.
+    before = () if held.left_out else held.recent
+    recent = (*before, (round(seconds, 6), size))[-REMEMBERED:]
     return msgspec.structs.replace(held, recent=recent, asked_ms=at_ms, failed=failed, body=body)
 
 
@@ -184,11 +188,13 @@ def allot(
     before: Mapping[Tier, int] | None = None,
     *,
     reserved: float = 0.0,
+    answers: Mapping[Tier, int] | None = None,
 ) -> Allotment:
     """Divide the budget. `costs` has every tier whose cost is known, `cadence_ms` is the cadence that is asked for.
 
-    `before` are the periods in force, `reserved` the share that definitions take. Periods of tiers other than depth are
-    whole multiples of depth's.
+    `before` are the periods in force, `reserved` the share that definitions take, `answers` how many answers each cost
+    stands on (None: enough): before there are `ENOUGH`, nothing is left out, and periods only double. Periods of tiers
+    other than depth are whole multiples of depth's.
     """
     share = share_in_force(budget, costs.get(Tier.DEPTH))
     left = share - min(reserved, share * DEFINITIONS_MOST)
@@ -197,6 +203,9 @@ def allot(
     while True:
         asked = {tier: cost for tier, cost in costs.items() if tier not in out}
         needed, by_bytes = _needed(asked, left, budget.bytes_per_s, cadence_ms)
+        if answers is not None:
+            few = {tier: count for tier, count in answers.items() if tier in needed and count < ENOUGH}
+            needed |= {tier: min(needed[tier], float(cadence_ms * 2**count)) for tier, count in few.items()}
         # Those that the budget does not bear go one by one: the share of one may be what another needs.
         worst = max(
             (tier for tier in asked if tier is not Tier.DEPTH and needed[tier] > _slowest(tier, held.get(tier, 0))),

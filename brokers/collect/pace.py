@@ -43,6 +43,8 @@ def after(
             tiers[tier] = msgspec.structs.replace(pace.of(tier), asked_ms=at_ms)
             continue
         calls = [call for call in measures if call.tier == tier]
+        if not calls:
+            continue  # what stands before it failed, so nobody was asked
         seconds, size, failed = _cost(calls)
         tiers[tier] = remember(pace.of(tier), seconds, size, at_ms, failed, sum(call.bytes for call in calls))
     now = repaced(chosen, msgspec.structs.replace(pace, tiers=tiers), budget, cadence_ms, definitions_s)

@@ -14,7 +14,7 @@ from enum import StrEnum
 import msgspec
 
 from brokers.collect.basis import Reading
-from brokers.collect.budget import Budget, Pace, Tier, allot
+from brokers.collect.budget import ENOUGH, Budget, Pace, Tier, allot
 from brokers.collect.reasons import EXCHANGES, NODES, OVERVIEW, QUEUES, VHOSTS
 from brokers.registry.services import SHARE
 
@@ -86,6 +86,8 @@ class Plan:
     left_out: frozenset[Tier]
     definitions_every_ms: int
     reading: Reading
+    # Tiers of which nobody knows yet how long an answer takes.
+    untried: frozenset[Tier] = frozenset()
     # Let Prometheus' answers be compressed.
     packed: bool = True
     sentences: tuple[str, ...] = ()
@@ -137,8 +139,9 @@ def plan(
     )
     held = pace or Pace()
     every = {tier: held.of(tier).every_ms or cadence_ms for tier in found.tiers}
+    untried = frozenset(tier for tier in found.tiers if not held.of(tier).recent)
     out = frozenset(tier for tier in found.tiers if held.of(tier).left_out)
-    return replace(found, every_ms=every, left_out=out, packed=held.packed)
+    return replace(found, every_ms=every, left_out=out, packed=held.packed, untried=untried)
 
 
 def repaced(chosen: Plan, pace: Pace, budget: Budget, cadence_ms: int, definitions_s: float = 0.0) -> Pace:
@@ -149,7 +152,10 @@ def repaced(chosen: Plan, pace: Pace, budget: Budget, cadence_ms: int, definitio
     costs = {tier: cost for tier in chosen.tiers if (cost := pace.of(tier).cost) is not None}
     before = {tier: pace.of(tier).every_ms for tier in chosen.tiers}
     reserved = definitions_s * 1000 / chosen.definitions_every_ms
-    found = allot(costs, budget, cadence_ms, before, reserved=reserved)
+    answers = {tier: len(pace.of(tier).recent) for tier in costs}
+    # What was left out and was tried again begins anew.
+    answers |= {tier: ENOUGH for tier in costs if pace.of(tier).left_out}
+    found = allot(costs, budget, cadence_ms, before, reserved=reserved, answers=answers)
     tiers = {
         str(tier): msgspec.structs.replace(
             pace.of(tier), every_ms=found.every_ms.get(tier, cadence_ms), left_out=tier in found.left_out

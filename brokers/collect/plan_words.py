@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from brokers.collect.budget import SLOWEST_MS, Tier
+from brokers.collect.budget import PROBE_MS, SLOWEST_MS, Tier
 from brokers.collect.frame import GLOBAL_COUNTERS, REASONS
 from brokers.collect.plan import Abilities, Plan, Source
 from brokers.collect.queue_table import COUNTERS, SELDOM
@@ -86,7 +86,7 @@ def sparse(chosen: Plan) -> dict[str, str]:
     for tier in chosen.tiers:
         if tier in chosen.left_out:
             most = f"more than this broker's budget bears even once in {_span(SLOWEST_MS)}"
-            sentence = f"It is not read: its answer takes {most}. It is tried once an hour."
+            sentence = f"It is not read: its answer takes {most}. It is tried every {_span(PROBE_MS)}."
         elif chosen.every_ms[tier] > depth_ms:
             sentence = f"It is read every {_span(chosen.every_ms[tier])}, and is not due yet."
         else:

@@ -54,7 +54,9 @@ def scrape(clients: Clients, chosen: Plan, due: Collection[Tier] | None = None) 
     }
     jobs: list[Job[Any]] = [*asked.values(), *nodes.values(), *behind.values()]
     run_all(jobs, deadline_s, lambda: _only_dead_left(asked, nodes, behind))
-    measures = tuple(measure for job in jobs for measure in job.measures)
+    measures = tuple(measure for job in jobs for measure in job.measures) + _unended(
+        chosen, now, nodes, behind, deadline_s
+    )
     try:
         _refuse_useless(clients, chosen, asked, nodes, deadline_s)
     except BrokerError as error:
@@ -83,9 +85,30 @@ def scrape(clients: Clients, chosen: Plan, due: Collection[Tier] | None = None) 
     )
 
 
+def _unended(
+    chosen: Plan,
+    due: Collection[Tier],
+    nodes: Mapping[str, Job[Any]],
+    behind: Mapping[str, Job[Any]],
+    deadline_s: float,
+) -> tuple[CallMeasure, ...]:
+    """Return what the slower tiers cost that had not ended at the deadline: at least until then the node was busy."""
+    return tuple(
+        CallMeasure(f"/metrics/detailed ({tier})", name, deadline_s, error=f"No answer in {deadline_s:g} s.", tier=tier)
+        for name, job in behind.items()
+        if not job.done.is_set() and nodes[name].answer is not None
+        for tier in _behind(chosen, due)
+    )
+
+
 def patient(chosen: Plan, due: Collection[Tier]) -> bool:
     """Tell whether a tick in which these tiers are due may take longer than others: what is long is waited for."""
-    return any(tier in due and chosen.every_ms[tier] > chosen.every_ms[Tier.DEPTH] for tier in (*_BEHIND, Tier.LISTS))
+    return any(tier in due and _long(chosen, tier) for tier in (*_BEHIND, Tier.LISTS) if tier in chosen.tiers)
+
+
+def _long(chosen: Plan, tier: Tier) -> bool:
+    """Tell whether an answer may be long: it is not had in every tick, or nobody knows yet."""
+    return tier in chosen.untried or chosen.every_ms[tier] > chosen.every_ms[Tier.DEPTH]
 
 
 def _more(job: Job[dict[str, Samples]] | None) -> dict[str, Samples]:
@@ -109,8 +132,7 @@ def _management_jobs(clients: Clients, chosen: Plan, due: Collection[Tier]) -> d
 
 
 def _client(clients: Clients, chosen: Plan, tier: Tier) -> Client:
-    slow = tier is Tier.LISTS and chosen.every_ms[tier] > chosen.every_ms[Tier.DEPTH]
-    return clients.patient if slow else clients.management
+    return clients.patient if tier is Tier.LISTS and _long(chosen, tier) else clients.management
 
 
 def _ask_management(

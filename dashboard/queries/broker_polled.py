@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 from brokers.collect.measures import health_of
 from brokers.collect.models import PollState
+from brokers.collect.pace import budget_of, decode_pace
 from dashboard import formats
 from dashboard.cells import Cell, Cells
+from dashboard.queries.poll_tiers import TiersShown, tiers_shown
 
 # The share of a broker's time that watching it may take before a page says so.
 DEAR = 0.02
@@ -39,6 +41,7 @@ class Polled:
     calls: tuple[Call, ...]
     missing: tuple[Missing, ...]
     definitions_error: str
+    tiers: TiersShown
     cells: Cells
 
 
@@ -49,7 +52,7 @@ def polled(poll: PollState, now_ms: int) -> Polled:
     asked_s, used_s = poll.broker.cadence_s, health.cadence_ms / 1000
     often = f"every {formats.duration(used_s)}"
     if used_s > asked_s:
-        often += f"; {formats.duration(asked_s)} were asked for, the broker is too slow for that"
+        often += f"; {formats.duration(asked_s)} were asked for, and would take more than its budget"
     key = f"b.{poll.broker_id}.poll"
     body = sum(call.bytes for call in tick.calls)
     polled_once = bool(tick.calls)
@@ -87,7 +90,10 @@ def polled(poll: PollState, now_ms: int) -> Polled:
     for at, call in enumerate(tick.calls):
         cells[f"{key}.call.{at}.time"] = Cell(text=formats.seconds(call.seconds))
         cells[f"{key}.call.{at}.size"] = Cell(text=_sizes(call.bytes, call.wire_bytes))
+    tiers = tiers_shown(decode_pace(poll.pace), budget_of(poll.broker), asked_s * 1000, key, now_ms)
+    cells |= tiers.cells
     return Polled(
+        tiers=tiers,
         plan=tick.plan,
         calls=tuple(Call(f"{key}.call.{at}", call.what, call.node, call.error) for at, call in enumerate(tick.calls)),
         missing=missing(health.unknown),

@@ -63,7 +63,12 @@ class Collector:
         shape = shape_of(
             self.hidden,
             [
-                (one.key, one.name, one.reason, how and (how.plan, how.calls, how.missing, how.definitions_error))
+                (
+                    one.key,
+                    one.name,
+                    one.reason,
+                    how and (how.plan, how.calls, how.missing, how.definitions_error, how.tiers.rows),
+                )
                 for one in self.brokers
                 for how in [one.polled]
             ],

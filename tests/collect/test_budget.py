@@ -6,7 +6,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from brokers.collect.budget import (
@@ -83,6 +83,7 @@ def test_it_asks_10_000_queues_for_a_twentieth_of_what_the_official_ui_takes(ver
     assert Tier.DETAILS not in found.left_out
 
 
+@settings(deadline=None)
 @given(costs_of_plans, budgets, st.integers(1, 300))
 def test_it_never_passes_the_budget_in_steady_state(costs: dict[Tier, Cost], budget: Budget, cadence_s: int) -> None:
     found = settled(costs, budget, cadence_s * 1000)
@@ -95,6 +96,7 @@ def test_it_never_passes_the_budget_in_steady_state(costs: dict[Tier, Cost], bud
         assert tier in found.left_out or every_ms % found.every_ms[Tier.DEPTH] == 0
 
 
+@settings(deadline=None)
 @given(costs_of_plans, budgets)
 def test_it_says_so_where_even_the_slowest_cadence_passes_the_budget(costs: dict[Tier, Cost], budget: Budget) -> None:
     found = settled(costs, budget)
@@ -109,22 +111,24 @@ def test_it_says_so_where_even_the_slowest_cadence_passes_the_budget(costs: dict
         assert found.over
 
 
+@settings(deadline=None)
 @given(st.floats(0.005, 2), st.integers(0, 10**9))
 def test_it_does_not_go_to_and_fro_where_costs_are_noisy(cost: float, seed: int) -> None:
     held = {tier: Held() for tier in (Tier.DEPTH, Tier.COUNTERS, Tier.DETAILS)}
     every: dict[Tier, int] = {}
     seen, chance = [], Random(seed)
     for at in range(200):
-        held = {tier: remember(one, cost * chance.uniform(0.9, 1.1), 1000, at) for tier, one in held.items()}
+        held = {tier: remember(one, cost * chance.uniform(0.95, 1.05), 1000, at) for tier, one in held.items()}
         every = dict(allot({t: c for t, one in held.items() if (c := one.cost)}, Budget(), 5000, every).every_ms)
         seen.append(every[Tier.DEPTH])
     settled_at = seen[40:]
     shrunk = sum(after < before for before, after in pairwise(settled_at))
-    # It follows the dearest that the noise shows, and takes that back seldom: in 160 ticks a few times at most.
-    assert shrunk <= 4
-    assert max(settled_at) <= 2.3 * min(settled_at)
+    # It follows the dearest that the noise shows, and stays there.
+    assert shrunk == 0
+    assert max(settled_at) <= 1.4 * min(settled_at)
 
 
+@settings(deadline=None)
 @given(st.floats(0.02, 3), st.integers(1, 20))
 def test_it_stretches_with_a_broker_that_grows_and_relaxes_when_it_shrinks(small: float, times: int) -> None:
     budget = Budget()
@@ -181,6 +185,20 @@ def test_what_is_left_out_is_tried_now_and_then_and_comes_back_with_room_to_spar
     assert found.every_ms[Tier.DETAILS] == PROBE_MS
     cheaper = settled({**costs, Tier.DETAILS: Cost(0.2)}, Budget(), start=found)
     assert not cheaper.left_out
+
+
+def test_it_leaves_nothing_out_by_a_first_slow_answer() -> None:
+    costs = {Tier.DEPTH: Cost(0.004), Tier.DETAILS: Cost(30.0)}
+    for count, every_ms in ((1, 10_000), (2, 20_000)):
+        found = allot(costs, Budget(), 5000, answers={Tier.DEPTH: 9, Tier.DETAILS: count})
+        assert not found.left_out
+        assert found.every_ms[Tier.DETAILS] == every_ms
+    assert allot(costs, Budget(), 5000, answers={Tier.DEPTH: 9, Tier.DETAILS: 3}).left_out == {Tier.DETAILS}
+
+
+def test_only_what_it_costs_now_counts_of_what_was_left_out() -> None:
+    held = Held(PROBE_MS, 1, ((30.0, 9), (30.0, 9), (30.0, 9)), left_out=True)
+    assert remember(held, 0.01, 9, 2).cost == Cost(0.01, 9)
 
 
 def test_what_rides_in_every_tick_is_due_in_every_tick_and_the_rest_after_its_period() -> None:

@@ -65,7 +65,7 @@ def test_it_says_of_what_the_budget_does_not_bear_that_it_is_left_out() -> None:
 
 
 def test_it_changes_periods_by_what_the_tiers_cost_and_forgets_those_it_has_no_more() -> None:
-    pace = Pace({Tier.DEPTH: Held(5000, recent=((0.002, 10),)), Tier.LISTS: Held(5000, recent=((2.0, 10),))})
+    pace = Pace({Tier.DEPTH: Held(5000, recent=((0.002, 10),)), Tier.LISTS: Held(5000, recent=((2.0, 10),) * 3)})
     chosen = plan(OLD, pace=pace)
     slower = repaced(chosen, pace, Budget(), 5000)
     assert slower.of(Tier.DEPTH).every_ms == 5000

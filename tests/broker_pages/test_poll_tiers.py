@@ -1,0 +1,64 @@
+"""The collector's page says of each tier how often it is read, what that costs, and why not more often."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from django.test import Client
+
+from brokers.collect.budget import PROBE_MS, Budget, Held, Pace, Tier
+from brokers.collect.models import PollState
+from brokers.collect.pace import encode_pace
+from dashboard.accounts.models import Role
+from dashboard.queries.poll_tiers import tiers_shown
+from tests.support.builders import make_broker, make_user
+
+NOW_MS = 1_800_000_000_000
+PACE = Pace(
+    {
+        Tier.DEPTH: Held(12_000, NOW_MS - 3000, ((0.06, 2_800_000), (0.05, 2_800_000), (0.052, 2_800_000))),
+        Tier.COUNTERS: Held(60_000, NOW_MS - 600_000, ((0.1, 100_000),)),
+        Tier.DETAILS: Held(PROBE_MS, NOW_MS - 9000, ((3.0, 13_000_000),), left_out=True),
+    },
+    packed=False,
+)
+
+
+def test_it_shows_each_tier_with_its_period_its_cost_and_the_reason() -> None:
+    shown = tiers_shown(PACE, Budget(), 5000, "b.1.poll", NOW_MS)
+    cells = shown.cells
+    assert [row.name for row in shown.rows] == ["Messages in queues", "Counters, nodes", "Capacity, bytes, memory"]
+    depth = "b.1.poll.tier.depth"
+    assert (cells[f"{depth}.every"].text, cells[f"{depth}.cost"].text, cells[f"{depth}.last"].text) == (
+        "12 s",
+        "52 ms",
+        "52 ms",
+    )
+    assert "takes 52 ms" in cells[f"{depth}.why"].text
+    assert cells[f"{depth}.age"].since_ms == NOW_MS - 3000
+    assert cells[f"{depth}.age"].state == ""
+    # Ten minutes old where a minute was meant.
+    assert cells["b.1.poll.tier.counters.age"].state == "stale"
+    assert cells["b.1.poll.tier.details.every"].text == "left out"
+    assert "tried every half hour" in cells["b.1.poll.tier.details.why"].text
+
+
+def test_it_says_what_all_take_and_why_that_is_less_than_was_set() -> None:
+    said = tiers_shown(PACE, Budget(), 5000, "b.1.poll", NOW_MS).cells["b.1.poll.budget"].text
+    assert "0.35 % and 977 KiB are allowed" in said
+    assert "2 % were set, but a reading of depth takes 52 ms" in said
+    assert "uncompressed" in said
+
+
+@pytest.mark.django_db
+def test_the_page_has_a_row_for_each_tier() -> None:
+    broker = make_broker("shop")
+    now_ms = time.time_ns() // 1_000_000
+    PollState.objects.filter(broker=broker).update(pace=encode_pace(PACE), last_tick_ms=now_ms, last_ok_ms=now_ms)
+    client = Client()
+    client.force_login(make_user("v", Role.VIEWER))
+    page = client.get("/settings/collector").content.decode()
+    assert f'data-live="b.{broker.pk}.poll.tier.depth.every"' in page
+    assert "Capacity, bytes, memory" in page
+    assert "left out" in page
