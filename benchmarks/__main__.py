@@ -1,6 +1,6 @@
 """Runs the benchmarks, prints a table and writes results/latest.json: `python -m benchmarks [VERSION] [--parts …]`.
 
-`pages`: the dashboard on 10,000 queues. `history`: bytes and reads over history against Prometheus. `polling`: what
+`charts`: drawing one in Chromium. `pages`: the dashboard on 10,000 queues. `history`: bytes and reads over history against Prometheus. `polling`: what
 polling costs, against the official UI and against Prometheus, on a broker of its own. All of them take about an hour.
 """
 
@@ -12,13 +12,13 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import history_reads, polling_cost, ten_thousand_queues
+from benchmarks import charts, history_reads, polling_cost, ten_thousand_queues
 from benchmarks.results import Result, save, table
 from dashboard.demo.local_rabbitmq import find_server
 from tests.support.brokers import RUN_DIR, broker_of, choose_source, end_all, versions
 from tests.support.own_broker import OwnBroker
 
-PARTS = ("pages", "history", "polling")
+PARTS = ("charts", "pages", "history", "polling")
 
 
 def main() -> None:
@@ -34,10 +34,16 @@ def main() -> None:
     os.environ[RUN_DIR] = str(folder)
     results: list[Result] = []
     for part in asked.parts:
-        found = {"pages": _pages, "history": _history, "polling": _polling}[part](folder, asked.version)
+        found = {"charts": _charts, "pages": _pages, "history": _history, "polling": _polling}[part](
+            folder, asked.version
+        )
         print(f"\n{part}, {os.cpu_count()} cores\n{table(found)}", flush=True)
         results += found
         save(results)
+
+
+def _charts(_folder: Path, _version: str | None) -> list[Result]:
+    return charts.run()
 
 
 def _pages(folder: Path, version: str | None) -> list[Result]:

@@ -20,7 +20,7 @@ from dashboard.charts.table import rows
 from dashboard.pages import chart_notes
 from dashboard.queries.broker_facts import facts_of
 from dashboard.queries.explore import Explored, asked_points, charts_of, columns_of, explored, page_url
-from dashboard.queries.explore_page import series_rows, starters, top_places
+from dashboard.queries.explore_page import series_rows, stale, starters, top_places
 from dashboard.queries.explore_pick import grouped, pick, ranked_measures
 from dashboard.queries.explore_tops import words
 
@@ -50,6 +50,7 @@ def charts_view(request: HttpRequest) -> HttpResponse:
         "shown": shown,
         "charts": charts_of(shown, timezone.get_current_timezone_name()),
         "rows": series_rows(shown),
+        "stale": stale(shown, zone, now_ms),
         "params": {"address": shown.resolved.query(shown.window.query)},
         "rights": rights,
         "brokers": list(facts.values()),

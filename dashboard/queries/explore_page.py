@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
@@ -9,6 +10,7 @@ from urllib.parse import quote, urlencode
 from django.urls import reverse
 
 from brokers.series.metrics import Kind
+from dashboard import formats
 from dashboard.charts.address import Asked, Source
 from dashboard.queries.attention_shown import queue_url, queues_url
 from dashboard.queries.broker_facts import BrokerFacts
@@ -63,6 +65,16 @@ def series_rows(shown: Explored) -> list[SeriesRow]:
         )
         for line, one in zip(shown.lines, shown.found, strict=True)
     ]
+
+
+def stale(shown: Explored, zone: dt.tzinfo, now_ms: int) -> list[str]:
+    """Say of each broker of the chart that gives no new figures since when, and why."""
+    found = []
+    for broker in shown.brokers:
+        if broker.lags:
+            when = f"figures of {formats.clock(broker.at_ms, zone, now_ms)}" if broker.at_ms else "no figures yet"
+            found.append(f"{broker.name}: {when}, nothing newer. {broker.reason()}".strip())
+    return found
 
 
 def object_url(one: Found) -> str:
