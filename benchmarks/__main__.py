@@ -1,8 +1,8 @@
 """Runs the benchmarks, prints a table and writes results/latest.json: `python -m benchmarks [VERSION] [--parts …]`.
 
-`charts`: drawing one in Chromium. `pages`: the dashboard on 10,000 queues. `history`: bytes and reads over history against
-Prometheus. `polling`: what polling costs, against the official UI and against Prometheus, on a broker of its own. All of
-them take about an hour.
+`charts`: drawing one in Chromium. `pages`: the dashboard on 10,000 queues. `history`: bytes and reads over history
+against Prometheus. `polling`: what polling costs, against the official UI and against Prometheus, on a broker of its
+own. All of them take about an hour.
 """
 
 from __future__ import annotations
