@@ -92,9 +92,11 @@ class Cells:
 
     def part(self, where: slice | NDArray[np.bool_] | NDArray[np.intp]) -> Cells:
         """Return some of the samples."""
-        return Cells(
-            self.last[:, where], self.low[:, where], self.high[:, where], self.total[:, where], self.weight[:, where]
-        )
+        last = self.last[:, where]
+        # Of single polls the bounds are the value itself, and stay one array with it.
+        low = last if self.low is self.last else self.low[:, where]
+        high = last if self.high is self.last else self.high[:, where]
+        return Cells(last, low, high, self.total[:, where], self.weight[:, where])
 
     def rows(self, where: NDArray[np.intp]) -> Cells:
         """Return some of the objects."""
@@ -290,6 +292,12 @@ class Sum:
             self._weight = np.fmax(self._weight, cells.weight.max(axis=0, initial=0.0))
             self._sums["low"] += np.nansum(np.where(present, cells.low, 0.0), axis=0)
             self._sums["high"] += np.nansum(np.where(present, cells.high, 0.0), axis=0)
+        elif self.is_gauge and cells.low is cells.last:
+            # Single polls only, whose bounds are the value itself.
+            added = np.where(present, cells.last, 0.0).sum(axis=0)
+            self._broken |= np.isnan(added)
+            for field in ("total", "low", "high"):
+                self._sums[field] += np.nan_to_num(added)
         elif self.is_gauge:
             known = cells.weight > 0
             self._broken |= (present & ~known).any(axis=0)
