@@ -123,10 +123,10 @@ def _apart(objects: int, hours: float) -> Measured:
 
 
 def _measure(objects: int, hours: float) -> Measured:
-    import django  # noqa: PLC0415 - in the measuring process alone
+    import django
 
     django.setup()
-    from benchmarks import simulated_day  # noqa: PLC0415 - Django must be set up first
+    from benchmarks import simulated_day
 
     began = time.monotonic()
     day = simulated_day.Day(objects, START_MS, TICK_MS)

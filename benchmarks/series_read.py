@@ -26,16 +26,16 @@ PROMETHEUS_BYTES, PROMETHEUS_ONE_MS, PROMETHEUS_TOP_MS, PROMETHEUS_SUM_MS = 2.2,
 
 def run(queues: int, hours: float) -> list[Result]:
     """Write, keep and read a history; Django is set up over an empty data folder."""
-    from django.core.management import call_command  # noqa: PLC0415 # the data folder is made first
+    from django.core.management import call_command  # the data folder is made first
 
-    from benchmarks.synthetic import Queues, frames  # noqa: PLC0415
-    from brokers.registry.models import Broker  # noqa: PLC0415
-    from brokers.series import store, upkeep  # noqa: PLC0415
-    from brokers.series.levels import Level  # noqa: PLC0415
-    from brokers.series.metrics import Kind  # noqa: PLC0415
-    from brokers.series.models import Span  # noqa: PLC0415
-    from brokers.series.read import read  # noqa: PLC0415
-    from brokers.series.top import top  # noqa: PLC0415
+    from benchmarks.synthetic import Queues, frames
+    from brokers.registry.models import Broker
+    from brokers.series import store, upkeep
+    from brokers.series.levels import Level
+    from brokers.series.metrics import Kind
+    from brokers.series.models import Span
+    from brokers.series.read import read
+    from brokers.series.top import top
 
     call_command("migrate", verbosity=0)
     broker = Broker.objects.create(name="synthetic", management_url="http://127.0.0.1:9")
@@ -82,7 +82,7 @@ def main() -> None:
     hours = float(sys.argv[2]) if len(sys.argv) > 2 else 3.0
     folder = Path(tempfile.mkdtemp(prefix="warren-series-"))
     os.environ |= {"WARREN_DATA_DIR": str(folder), "DJANGO_SETTINGS_MODULE": "dashboard.settings"}
-    import django  # noqa: PLC0415
+    import django
 
     django.setup()
     try:

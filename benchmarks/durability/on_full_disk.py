@@ -31,17 +31,17 @@ def main() -> None:
 
 
 def _run(place: Path) -> dict[str, object]:
-    from django.core.management import call_command  # noqa: PLC0415 - Django is set up by now
-    from django.db import OperationalError, connection  # noqa: PLC0415
+    from django.core.management import call_command
+    from django.db import OperationalError, connection
 
-    from benchmarks.durability import figures  # noqa: PLC0415
-    from benchmarks.durability.judge import judge  # noqa: PLC0415
-    from benchmarks.durability.ledger import Ledger  # noqa: PLC0415
-    from brokers.collect.room import is_full  # noqa: PLC0415
-    from brokers.registry.models import Broker  # noqa: PLC0415
-    from brokers.series import tasks, upkeep  # noqa: PLC0415
-    from brokers.series.models import Snapshot, Span  # noqa: PLC0415
-    from brokers.series.store import append  # noqa: PLC0415
+    from benchmarks.durability import figures
+    from benchmarks.durability.judge import judge
+    from benchmarks.durability.ledger import Ledger
+    from brokers.collect.room import is_full
+    from brokers.registry.models import Broker
+    from brokers.series import tasks, upkeep
+    from brokers.series.models import Snapshot, Span
+    from brokers.series.store import append
 
     call_command("migrate", verbosity=0, interactive=False)
     broker_id = Broker.objects.create(name="simulated", management_url="http://127.0.0.1:9", paused=True).id
