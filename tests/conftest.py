@@ -10,6 +10,7 @@ from pathlib import Path
 import pika
 import pytest
 
+from brokers.lag import keeper
 from brokers.series import present, snapshots
 from dashboard.queries import chart_series, queue_asked
 from tests.support import brokers
@@ -105,6 +106,7 @@ def _fresh_memory() -> Iterator[None]:
     chart_series.forget()
     queue_asked.forget()
     snapshots.forget()
+    keeper.forget()
 
 
 def _broker_of_test(request: pytest.FixtureRequest) -> TestBroker:

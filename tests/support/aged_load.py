@@ -43,6 +43,8 @@ class Aged:
     purged: tuple[float, ...] = ()
     prefetch: int = 20
     fed_by: str = ""
+    # Leave it to a quorum queue where it puts what is returned.
+    to_tail: bool = False
 
 
 @dataclass
@@ -79,6 +81,11 @@ def scripts(kind: str, *, short: bool = False) -> list[Aged]:
         ),
         Aged(f"purge-{kind}", kind, [(600, 20)], [(600, 10)], purged=(150, 330, 450), requeued=0.02),
         Aged(f"stops-{kind}", kind, [(150, 40), (150, 0)], [(120, 10), (180, 45)]),
+        *(
+            [Aged(f"tail-{kind}", kind, [(600, 20)], [(60, 5), (60, 30)], requeued=0.05, to_tail=True)]
+            if kind == "quorum"
+            else []
+        ),
         Aged(f"slow-{kind}", kind, [(600, 0.5)], [(600, 0.35)]),
         Aged(f"reject-{kind}", kind, [(600, 10)], [(200, 6), (200, 14)], rejected=0.3),
         Aged(f"letters-{kind}", kind, consumed=[(300, 0), (300, 6)], fed_by=f"reject-{kind}"),
@@ -125,6 +132,9 @@ def declare(broker: TestBroker, vhost: str, queues: Sequence[Aged]) -> None:
     channel = connection.channel()
     for one in queues:
         arguments: dict[str, Any] = {"x-queue-type": one.kind}
+        if one.kind == "quorum" and one.requeued and not one.to_tail:
+            # Without a limit, which 3.10 has none of by itself, a quorum queue puts what is returned at its tail.
+            arguments["x-delivery-limit"] = 100
         if one.name in fed:
             arguments |= {"x-dead-letter-exchange": "", "x-dead-letter-routing-key": fed[one.name]}
         channel.queue_declare(one.name, durable=True, arguments=arguments)

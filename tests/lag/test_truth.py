@@ -1,0 +1,59 @@
+"""Time lag on real brokers against the true age of each queue's head: the short form of benchmarks/lag_truth.py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from brokers.collect import clients, labels, poll
+from tests.collect.conftest import register
+from tests.support import brokers, lag_run
+from tests.support.aged_load import AgedLoad, scripts
+from tests.support.brokers import TestBroker
+
+SECONDS = 45.0
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.timeout(240)
+def test_it_is_as_old_as_the_head(
+    brokers_by_version: Callable[[str], TestBroker | None], any_broker: TestBroker, tmp_path: Path
+) -> None:
+    """Paces that change, redeliveries, a purge, rejects, dead letters; classic and quorum, all brokers at once.
+
+    A machine that is busy with other tests delays ticks and the load alike: of ten moments one may be off.
+    """
+    found = {version: brokers_by_version(version) or any_broker for version in brokers.versions()}
+    vhosts = {version: broker.make_vhost("L-truth") for version, broker in found.items()}
+    loads: dict[str, AgedLoad] = {}
+    try:
+        rows = {version: register(broker, f"broker {version}") for version, broker in found.items()}
+        for version, broker in found.items():
+            queues = scripts("classic", short=True) + scripts("quorum", short=True)
+            loads[version] = AgedLoad(broker, vhosts[version], queues, SECONDS, tmp_path)
+        for row in rows.values():
+            lag_run.tick(row.id)
+        for load in loads.values():
+            load.start()
+        lag_run.poll_for([row.id for row in rows.values()], SECONDS + 2)
+        truths = {version: load.wait(60) for version, load in loads.items()}
+        verdicts = {version: lag_run.judge(rows[version], vhosts[version], truths[version]) for version in rows}
+    finally:
+        for load in loads.values():
+            load.end()
+        for version, broker in found.items():
+            broker.delete_vhost(vhosts[version])
+        clients.forget()
+        labels.forget()
+        poll.forget_frames()
+    for version, ones in verdicts.items():
+        for one in ones:
+            told = f"{version} {one.queue}:\n" + "\n".join(one.lines)
+            assert one.moments >= 4, told
+            assert one.unknown == 0, told
+            assert one.within_a_beat >= one.moments - max(1, one.moments // 8), told
+    moments = sum(one.moments for ones in verdicts.values() for one in ones)
+    within = sum(one.within_a_beat for ones in verdicts.values() for one in ones)
+    assert within >= 0.95 * moments
