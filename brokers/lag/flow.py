@@ -157,6 +157,7 @@ def step(flow: Flow, reading: Reading) -> Step:
     told = ~np.isnan(reading.total)
 
     read_ms = columns["in_ms"].copy()
+    in_before, told_before = columns["in"].copy(), columns["told"].copy()
     entered_then = np.rint(columns["in_read"] + columns["extra_read"])
     net_then = columns["in_read"] - columns["out_read"]
     guessed = np.isfinite(read_ms) & (read_ms < before_ms)
@@ -171,7 +172,8 @@ def step(flow: Flow, reading: Reading) -> Step:
     _restate(flow, restated, read_ms, net_then, net, reading.at_ms)
 
     fresh = np.isnan(columns["surplus"]) & told
-    lowered = _move(flow, reading, net, gross, told & ~fresh)
+    lowered = _move(flow, reading, net, gross, told & ~fresh & came)
+    _follow(columns, reading, net, told & ~fresh & ~came, columns["in"] - in_before, told_before)
     # What was there when the queue was first seen had entered before; of one that came to be since, all was counted
     # that the counters tell of, save what its depth has beyond.
     born = fresh & appeared & (not first)
@@ -303,6 +305,24 @@ def _move(flow: Flow, reading: Reading, net: Floats, gross: Floats, where: NDArr
     _note_held(columns, reading, depth_before, np.where(moves, down - back_down, 0.0))
     columns["extra"] = columns["extra"] + np.where(moves | (wanted == -net), up - back_up, 0.0) - back_down
     return back_down > 0
+
+
+def _follow(
+    columns: dict[str, Floats],
+    reading: Reading,
+    net: Floats,
+    where: NDArray[np.bool_],
+    guessed: Floats,
+    told_before: Floats,
+) -> None:
+    """Take the depth told as it is where the counters were not read: nothing beside it is known.
+
+    What it rose by came in at least. All of it is forgotten when the counters are read again.
+    """
+    rose = np.nan_to_num(reading.total - told_before)
+    columns["extra"] = np.where(where, columns["extra"] + np.maximum(rose - guessed, 0.0), columns["extra"])
+    columns["surplus"] = np.where(where, reading.total - net, columns["surplus"])
+    columns["newer"] = np.where(where, 1.0, columns["newer"])
 
 
 def _note_held(columns: dict[str, Floats], reading: Reading, depth: Floats, lost: Floats) -> None:

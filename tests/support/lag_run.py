@@ -98,7 +98,8 @@ def judge(broker: Broker, vhost: str, truth: Truth, *, skip_s: float = 0.0) -> l
                     at,
                     table.value(slot, "time_lag"),
                     table.value(slot, "lag_source"),
-                    f"{at - begins:6.1f} T={table.value(slot, 'ready') + table.value(slot, 'unacked'):6.0f}",
+                    f"{at - begins:6.1f} T={table.value(slot, 'ready') + table.value(slot, 'unacked'):6.0f} "
+                    f"P={table.value(slot, 'published'):6.0f} A={table.value(slot, 'acknowledged'):6.0f}",
                 )
     return list(verdicts.values())
 
