@@ -35,6 +35,8 @@ class Verdict:
     # Those of which the truth of a moment in the beat before says the same.
     within_a_beat: int = 0
     unknown: int = 0
+    # Readings of its counters.
+    read: int = 0
     worst_s: float = 0.0
     worst_share: float = 0.0
     worst_beat: float = 0.0
@@ -77,7 +79,11 @@ def poll_for(broker_ids: Sequence[int], seconds: float, also: Callable[[], None]
 
 
 def judge(broker: Broker, vhost: str, truth: Truth, *, skip_s: float = 0.0) -> list[Verdict]:
-    """Compare each stored time lag with the age that the head really had."""
+    """Compare each stored time lag with the age that the head really had.
+
+    From the second reading of a queue's counters on: before it nobody knows how fast messages come and go, and a broker
+    that answers slowly is asked for counters seldom.
+    """
     directory = slots.Directory(broker.id)
     directory.refresh()
     verdicts = {name: Verdict(name) for name in truth.entered}
@@ -91,7 +97,11 @@ def judge(broker: Broker, vhost: str, truth: Truth, *, skip_s: float = 0.0) -> l
         table = decode(payload, (Kind.QUEUE,)).table(Kind.QUEUE)
         for name, verdict in verdicts.items():
             slot = places[name]
-            if slot is not None:
+            if slot is None:
+                continue
+            settled = verdict.read >= 2
+            verdict.read += not np.isnan(table.value(slot, "published"))
+            if settled:
                 _compare(
                     verdict,
                     truth,
