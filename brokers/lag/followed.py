@@ -139,6 +139,8 @@ def _now(m: dict[str, Floats], tick: Tick, span_s: float) -> Now:
     unknown = np.full(len(tick.slots), np.nan)
     figures = {name: tick.figures.get(name, unknown) for name in METRICS}
     ready, unacked, consumers = figures["ready"], figures["unacked"], figures["consumers"]
+    # The number of consumers may be told more seldom than depths: it holds until it is told again.
+    consumers = np.where(np.isnan(consumers), m["consumers"], consumers)
     known = ~np.isnan(ready) & ~np.isnan(unacked) & ~np.isnan(consumers)
     # A stream's readers have a backlog of their own; it is told seldom, and holds until it is told again.
     lag = np.where(

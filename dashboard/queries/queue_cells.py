@@ -19,14 +19,13 @@ STOCKS = {"ready": "ready", "unacked": "unacked", "consumers": "consumers"}
 FLOWS = {"publish": "publish_rate", "deliver": "deliver_rate", "ack": "ack_rate", "redeliver": "redeliver_rate"}
 STRIP_METRICS = (*STOCKS.values(), *FLOWS.values())
 # What follows from these: the second strip.
-DERIVED = ("time_lag", "lag_source", "drain_time", "drain_time_recent", "growth", "prefetch_used", "redeliver_ratio")
+DERIVED = ("time_lag", "lag_source", "drain_time", "drain_time_recent", "growth", "prefetch_used")
 SIZES = ("message_bytes", "memory", "capacity", "prefetch", "stream_lag")
 SHOWN = (
     ("Time lag", ".lag"),
     ("Empty in", ".drain"),
     ("Growth", ".growth"),
     ("Prefetch used", ".prefetch"),
-    ("Redelivered", ".again"),
     ("Bytes", ".bytes"),
     ("Capacity", ".capacity"),
 )
@@ -81,8 +80,6 @@ def derived(key: str, now: Mapping[str, float], why: Mapping[str, str], *, past:
         f"{key}.drain.detail": Cell(text=_recently(pace("drain_time_recent"))),
         f"{key}.prefetch": _share(used, _no_prefetch(now) or why["prefetch_used"]),
         f"{key}.prefetch.detail": Cell(text=_held(now)),
-        f"{key}.again": _share(pace("redeliver_ratio"), _no_delivery(now) or why["redeliver_ratio"]),
-        f"{key}.again.detail": Cell(text="of deliveries"),
         f"{key}.bytes": _size(now["message_bytes"], why["message_bytes"]),
         f"{key}.bytes.detail": Cell(text=_memory(now["memory"])),
         f"{key}.capacity": _share(now["capacity"], why["capacity"]),
@@ -115,10 +112,6 @@ def _no_prefetch(now: Mapping[str, float]) -> str:
     if now["consumers"] == 0:
         return "Nobody is subscribed."
     return "Its consumers have no limit, or have only just come." if now["consumers"] > 0 else ""
-
-
-def _no_delivery(now: Mapping[str, float]) -> str:
-    return "Nothing is delivered at the moment." if now["deliver_rate"] == 0 else ""
 
 
 def _memory(number: float) -> str:

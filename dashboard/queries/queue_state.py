@@ -122,7 +122,7 @@ def _moving(detail: QueueDetail, around: Around, judged: Judged) -> tuple[str, s
                 "The watching user may not look into its vhost, so its figures are unknown.",
             )
         return "unknown", "Unknown", f"{around.broker} has not told its figures in the last 5 min."
-    if detail.holds_letters and judged.state in {State.HOLDING, State.OK, State.IDLE}:
+    if detail.holds_letters and judged.state in {State.HOLDING, State.OK, State.NEW, State.IDLE}:
         return _dead(detail, seen)
     said = SAYINGS[judged.state]
     if judged.state is State.WAITING:
@@ -133,8 +133,6 @@ def _moving(detail: QueueDetail, around: Around, judged: Judged) -> tuple[str, s
         named = float(ConsumerState.STOPPED)
     if math.isnan(named) and judged.state is State.IDLE:
         named = float(ConsumerState.IDLE)
-    if math.isnan(named) and judged.state is State.OK:
-        return "unknown", "Too new to say", evidence(named, seen)
     sentence = evidence(named, seen, stream=detail.type == "stream")
     if judged.state is State.FLOW:
         sentence = f"The broker slows its publishers down. {sentence}"

@@ -26,6 +26,7 @@ class State(StrEnum):
     HOLDING = "holding"
     STALE = "stale"
     UNKNOWN = "unknown"
+    NEW = "new"
     WAITING = "waiting"
     OK = "ok"
     IDLE = "idle"
@@ -52,6 +53,7 @@ SAYINGS: dict[State, Saying] = {
     State.HOLDING: Saying("dead", "Holding", "A dead-letter queue that holds letters."),
     State.STALE: Saying("stale", "Stale", "Its broker gives no figures now; these are the last."),
     State.UNKNOWN: Saying("unknown", "Unknown", "The broker does not tell its figures."),
+    State.NEW: Saying("unknown", "Too new to say", "There were too few polls yet to say how its consumers keep up."),
     State.WAITING: Saying("queued", "Waiting", "Messages wait here for their time, and then go on."),
     State.OK: Saying("ok", "Keeping up", "As much leaves as enters, or more."),
     State.IDLE: Saying("idle", "Idle", "It is empty and nothing moves."),
@@ -126,6 +128,7 @@ def decide(facts: Facts) -> Floats:
     # The later a line stands, the more it counts.
     found = np.full(len(ready), _RANKS[State.OK], dtype=np.float64)
     found[np.where(unnamed, empty & facts.still, named == ConsumerState.IDLE)] = _RANKS[State.IDLE]
+    found[unnamed & ~(empty & facts.still)] = _RANKS[State.NEW]
     found[np.isnan(ready)] = _RANKS[State.UNKNOWN]
     found[facts.letters & waiting] = _RANKS[State.HOLDING]
     found[facts.flow] = _RANKS[State.FLOW]

@@ -48,7 +48,7 @@ def test_it_lists_queues_with_figures_and_reasons(admin: Api, shop: Broker) -> N
     assert (told["total"], told["next"]) == (3, None)
     orders = told["items"][1]
     derived = ("time_lag", "lag_source", "growth", "drain_time", "consumer_state", "redeliver_ratio", "prefetch_used")
-    assert (orders["vhost"], orders["type"], orders["durable"], orders["state"]) == ("blue", "classic", True, "ok")
+    assert (orders["vhost"], orders["type"], orders["durable"], orders["state"]) == ("blue", "classic", True, "new")
     assert orders["figures"] | {"publish_rate": None} == {
         "ready": 5,
         "unacked": 1,

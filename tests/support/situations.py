@@ -109,9 +109,10 @@ class _Acted:
         self.owed = self.gets_owed = 0.0
         self.last = 0.0
 
-    def act(self, now: float) -> bool:
-        """Do what is due; False when the script is over."""
-        if (self.number < 0 or now - self.began >= self._phase.seconds) and not self._next(now):
+    def act(self, now: float, phase_of: int | None = None) -> bool:
+        """Do what is due; False when the script is over. `phase_of` set: the phase to be in, whatever its seconds."""
+        over = self.number < 0 or now - self.began >= self._phase.seconds
+        if (over if phase_of is None else self.number < phase_of) and not self._next(now):
             return False
         phase = self._phase
         span = now - self.last
@@ -166,13 +167,26 @@ class Stage:
     vhost: str
     scripts: Sequence[Script]
     types: Sequence[str] = QUEUE_TYPES
+    # Whoever watches says when the next phase begins (`advance`), not the clock.
+    paced: bool = False
     passed: list[Passed] = field(default_factory=list)
     problem: Exception | None = None
 
     def start(self) -> None:
         """Begin."""
+        self._phase = 0
+        self._acted: list[_Acted] = []
         self._thread = threading.Thread(target=self._run, daemon=True, name=f"stage {self.broker.version}")
         self._thread.start()
+
+    def advance(self) -> None:
+        """Let every script go into its next phase; after the last one it ends."""
+        self._phase += 1
+
+    @property
+    def reached(self) -> int:
+        """The phase that every script has reached."""
+        return min((one.number for one in self._acted), default=-1)
 
     def join(self, seconds: float) -> None:
         """Wait for the end of all scripts. Raises what ended the thread before, AssertionError after `seconds`."""
@@ -192,11 +206,13 @@ class Stage:
                     setup.queue_declare(queue, durable=True, arguments={"x-queue-type": kind})
                     setup.close()
                     acted.append(_Acted(connection, queue, script))
+            self._acted = acted
             going = list(acted)
             while going:
                 connection.process_data_events(time_limit=0.01)
                 now = time.monotonic()
-                going = [one for one in going if one.act(now)]
+                phase = self._phase if self.paced else None
+                going = [one for one in going if one.act(now, phase)]
             connection.close()
             self.passed = [passed for one in acted for passed in one.passed]
         except Exception as error:  # noqa: BLE001  # whatever it is, `join` raises it
