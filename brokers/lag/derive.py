@@ -57,6 +57,22 @@ def slope(times_ms: NDArray[np.int64] | Values, values: Values, span_ms: float) 
     return found / span_ms * 1000.0
 
 
+def slope_now(times_ms: NDArray[np.int64], values: Values, span_ms: float) -> Values:
+    """Return `slope` at the last time alone, for a row of values an object."""
+    at = (times_ms - times_ms[-1]) / span_ms
+    inside = at >= -1.0 - 1e-9
+    at, values = at[inside], values[:, inside]
+    known = ~np.isnan(values)
+    n, t, tt = known.sum(axis=1), known @ at, known @ (at * at)
+    y = np.where(known, values, 0.0)
+    spread = n * tt - t * t
+    earliest = at[np.argmax(known, axis=1)]
+    enough = (n >= 2) & known[:, -1] & (-earliest >= 0.5 - 1e-9) & (spread > 0)
+    found = np.full(len(values), np.nan)
+    np.divide(n * (y @ at) - t * y.sum(axis=1), spread, out=found, where=enough)
+    return found / span_ms * 1000.0
+
+
 def _earliest(at: Values, known: NDArray[np.bool_], first: NDArray[np.intp]) -> Values:
     """Return the time of the earliest known reading in the window of each time; unknown ones give infinity."""
     count = len(at)

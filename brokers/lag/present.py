@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from brokers.lag.derive import slope
+from brokers.lag.derive import slope_now
 from brokers.lag.measures import Form, Measure, measure
 from brokers.series.metrics import Kind
 from brokers.series.present import Present
@@ -42,7 +42,7 @@ def pace(present: Present, kind: Kind, span_s: int) -> NDArray[np.float64]:
         # The reading from which a span began lies up to a cadence, of a long span up to a minute, before it.
         slack_ms = present.cadence_ms if span_s < 120 else 60_000
         times, totals = present.totals(kind, span_s * 1000 + slack_ms)
-        held = slope(times, totals, float(span_s * 1000 + slack_ms))[:, -1]
+        held = slope_now(times, totals, float(span_s * 1000 + slack_ms))
         present.memo[kind, key] = held
     return held
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brokers.lag.derive import drain_time, ratio, slope
+from brokers.lag.derive import drain_time, ratio, slope, slope_now
 
 TICKS = np.arange(0, 125_000, 5_000)
 
@@ -49,6 +49,9 @@ def test_many_objects_at_once_are_as_each_alone() -> None:
     together = slope(TICKS, many, 60_000)
     for row in range(5):
         np.testing.assert_allclose(together[row], slope(TICKS, many[row], 60_000))
+    many[3, -1] = np.nan
+    together = slope(TICKS, many, 60_000)
+    np.testing.assert_allclose(slope_now(TICKS, many, 60_000), together[:, -1])
 
 
 @pytest.mark.parametrize(
