@@ -1,10 +1,13 @@
 """Holds the time lag that Warren stores against the true age of each queue's head, for ten minutes.
 
-    python -m benchmarks.lag_truth [--short] [--show QUEUE]
+    python -m benchmarks.lag_truth [--short] [--show QUEUE] [--record FILE]
+    python -m benchmarks.lag_truth --replay FILE [--show QUEUE]
 
 Takes all brokers of the tests at once, classic and quorum queues on each. A moment is *within* where the lag is no
 further from the truth than one tick + 5 % of it, and *within a beat* where that holds of some moment of the five
 seconds before: RabbitMQ's queues tell their depth every 5 s, and what happened since a queue told nobody can know.
+
+What a run polled, and its truth, can be recorded; from a record the lag is computed anew without a broker.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from typing import Any
 
 import django
 
-from tests.support.aged_load import AgedLoad, Truth, scripts
+from tests.support.aged_load import AgedLoad, scripts
 from tests.support.brokers import RUN_DIR, broker_of, choose_source, end_all, versions
 
 LONG_S, SHORT_S = 600.0, 48.0
@@ -31,8 +34,11 @@ def main() -> int:
     parser.add_argument("--short", action="store_true", help="the run of less than a minute that the tests do")
     parser.add_argument("--show", default="", help="print all moments of queues whose name has this in it")
     parser.add_argument("--versions", nargs="*", default=None)
+    parser.add_argument("--record", type=Path, help="write what was polled, and the truth, to this file as JSON")
+    parser.add_argument("--replay", type=Path, help="compute the lag anew from such a file")
     asked = parser.parse_args()
-    choose_source()
+    if not asked.replay:
+        choose_source()
     with tempfile.TemporaryDirectory(prefix="warren-lag-") as name:
         folder = Path(name)
         folder.joinpath("pid").write_text(str(os.getpid()))
@@ -43,7 +49,7 @@ def main() -> int:
             end_all(folder)
 
 
-def _run(folder: Path, asked: argparse.Namespace) -> int:
+def _set_up(folder: Path) -> None:
     for name in [name for name in os.environ if name.startswith("WARREN_") and not name.startswith("WARREN_TEST_")]:
         del os.environ[name]
     data = folder / "data"
@@ -54,10 +60,22 @@ def _run(folder: Path, asked: argparse.Namespace) -> int:
         "WARREN_LOG_LEVEL": "ERROR",
     }
     django.setup()
+
+
+def _run(folder: Path, asked: argparse.Namespace) -> int:
+    _set_up(folder)
+    from tests.support import lag_judge
+
+    if asked.replay:
+        return _print(asked, [lag_judge.replay(one) for one in lag_judge.load(asked.replay)])
+    return _run_on_brokers(folder, asked)
+
+
+def _run_on_brokers(folder: Path, asked: argparse.Namespace) -> int:
     from django.core.management import call_command
 
     from brokers.registry import services
-    from tests.support import lag_run
+    from tests.support import lag_judge, lag_run
 
     call_command("migrate", verbosity=0, interactive=False)
     seconds = SHORT_S if asked.short else LONG_S
@@ -91,30 +109,33 @@ def _run(folder: Path, asked: argparse.Namespace) -> int:
                 truths[version] = load.wait(60)
             except AssertionError as error:
                 print(f"{version}: {error}")
+        records = [lag_judge.record(rows[version], version, vhosts[version], truths[version]) for version in truths]
     finally:
         for load in loads.values():
             load.end()
         for version, broker in found.items():
             broker.delete_vhost(vhosts[version])
-    return _print(asked, rows, vhosts, truths)
+    if asked.record:
+        lag_judge.save(records, asked.record)
+    return _print(asked, records) or int(len(records) < len(rows))
 
 
-def _print(asked: argparse.Namespace, rows: dict[str, Any], vhosts: dict[str, str], truths: dict[str, Truth]) -> int:
-    from tests.support import lag_run
+def _print(asked: argparse.Namespace, records: list[Any]) -> int:
+    from tests.support import lag_judge
 
     print(f"{'queue':24} moments  within  a beat   worst   of allowed  (beat)  unknown")
     bad = 0
-    for version, truth in truths.items():
-        for one in lag_run.judge(rows[version], vhosts[version], truth):
+    for found in records:
+        for one in lag_judge.judge(found):
             bad += one.moments - one.within_a_beat
             print(
-                f"{version:5}{one.queue:19} {one.moments:6}  {one.within / max(1, one.moments):6.1%}  "
+                f"{found.version:5}{one.queue:19} {one.moments:6}  {one.within / max(1, one.moments):6.1%}  "
                 f"{one.within_a_beat / max(1, one.moments):6.1%}  {one.worst_s:6.1f} s  {one.worst_share:6.2f}   "
                 f"{one.worst_beat:6.2f}   {one.unknown}"
             )
-            if asked.show and asked.show in f"{version} {one.queue}":
+            if asked.show and asked.show in f"{found.version} {one.queue}":
                 print("\n".join("    " + line for line in one.lines))
-    return 1 if bad or len(truths) < len(rows) else 0
+    return int(bool(bad))
 
 
 if __name__ == "__main__":

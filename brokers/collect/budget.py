@@ -6,7 +6,8 @@ divides the share and gives each tier the period that its part of the budget bea
 
 - A tier that is satisfied with less than its part takes what it needs; the rest is divided among the others by weight.
 - Where a reading of depth takes longer than `LIGHT_S` the share falls with the square of that time, to `HEAVY` of it at
-  most: one long answer holds up a scheduler of the broker, and its memory, longer than many short ones.
+  most: one long answer holds up a scheduler of the broker, and its memory, longer than many short ones. An answer of
+  less than `SMALL` bytes is no long one, however long it took.
 - Periods grow at once and shrink only when little more than half would do, so that noise does not move them. Depth at
   most doubles its period at a time: one slow answer must not silence a broker for minutes.
 - An optional tier whose period would pass its slowest is *left out*: it is asked once in `PROBE_MS`, to see whether it
@@ -15,7 +16,9 @@ divides the share and gives each tier the period that its part of the budget bea
 What counts as the broker's time is the time until the whole answer was there, without that in which our own machine was
 what it waited for (our CPU, and our waiting for a CPU; brokers.rabbitmq.http measures both): from 4.1 on the head of
 an answer is sent before it is computed, so that time to first byte says nothing [measured on 4.3]. Transfer over a slow
-line is counted in: erring that way asks less.
+line is counted in: erring that way asks less. Nobody tells how long a broker waited for a CPU of a busy machine, but
+some answers waited and others did not, and what an answer takes at least is the broker's own work: so the cost is one
+of the cheapest of the last answers.
 """
 
 from __future__ import annotations
@@ -32,6 +35,8 @@ from brokers.registry.services import BYTES_PER_S, SHARE
 # A reading of depth up to this long may have the whole share, longer ones less, down to this part of it.
 LIGHT_S = 0.020
 HEAVY = 0.175
+# Bytes on the wire: a hundred queues, or two thousand in an answer that is compressed. Either is milliseconds of work.
+SMALL = 50_000
 # Nothing is asked less often than this, save what is left out.
 SLOWEST_MS = 300_000
 SLOWEST_OPTIONAL_MS = 600_000
@@ -41,7 +46,7 @@ RELAX = 1.75
 # A line that carries fewer bytes a second than this in an answer of `LONG` bytes or more is spared.
 FAST_LINE = 10_000_000
 LONG = 300_000
-# Answers that a cost is smoothed over: the median of so many.
+# Answers that a cost is smoothed over: the second cheapest of so many.
 REMEMBERED = 7
 # So many answers tell what a tier costs.
 ENOUGH = 3
@@ -141,12 +146,15 @@ class Allotment:
 
 
 def smoothed(recent: Iterable[tuple[float, int]]) -> Cost | None:
-    """Return the median of the last answers, of an even number the lower one: one slow answer changes nothing."""
+    """Return what the last answers cost: the lower quartile of their seconds, the median of their bytes.
+
+    Waiting for a CPU makes some answers slow; of a tier that became dear by its own work none is cheap.
+    """
     found = list(recent)[-REMEMBERED:]
     if not found:
         return None
-    middle = (len(found) - 1) // 2
-    return Cost(sorted(seconds for seconds, _ in found)[middle], sorted(size for _, size in found)[middle])
+    quartile, middle = (len(found) - 1) // 4, (len(found) - 1) // 2
+    return Cost(sorted(seconds for seconds, _ in found)[quartile], sorted(size for _, size in found)[middle])
 
 
 def remember(held: Held, seconds: float, size: int, at_ms: int, failed: str = "", body: int = 0) -> Held:
@@ -176,7 +184,7 @@ def packing(pace: Pace, every_ms: Mapping[Tier, int], budget: Budget, *, near: b
 
 def share_in_force(budget: Budget, depth: Cost | None) -> float:
     """Return the share of its time that a broker may be asked for, from how long a reading of depth takes."""
-    if depth is None or depth.seconds <= LIGHT_S:
+    if depth is None or depth.seconds <= LIGHT_S or 0 < depth.bytes < SMALL:
         return budget.share
     return budget.share * max(HEAVY, (LIGHT_S / depth.seconds) ** 2)
 

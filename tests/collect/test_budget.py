@@ -14,6 +14,7 @@ from brokers.collect.budget import (
     LIGHT_S,
     PROBE_MS,
     SLOWEST_MS,
+    SMALL,
     Allotment,
     Budget,
     Cost,
@@ -148,15 +149,33 @@ def test_it_stretches_with_a_broker_that_grows_and_relaxes_when_it_shrinks(small
     )
 
 
-def test_slow_answers_change_nothing_before_they_are_most_of_them() -> None:
+def test_slow_answers_change_nothing_while_some_are_still_fast() -> None:
     held = Held()
     for at in range(7):
         held = remember(held, 0.01, 1000, at)
     assert held.cost == Cost(0.01, 1000)
-    for at in range(3):
+    for at in range(5):
         held = remember(held, 3.0, 1000, 10 + at)
         assert held.cost == Cost(0.01, 1000)
     assert remember(held, 3.0, 1000, 20).cost == Cost(3.0, 1000)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**9))
+def test_a_small_broker_on_a_busy_machine_keeps_its_counters_in_every_tick(seed: int) -> None:
+    """Every third answer is as fast as ever, the others wait for a CPU."""
+    chance = Random(seed)
+    costs = {Tier.DEPTH: 0.004, Tier.COUNTERS: 0.006, Tier.DETAILS: 0.008, Tier.CHANNELS: 0.003}
+    held = {tier: Held() for tier in costs}
+    every: dict[Tier, int] = {}
+    slow = 0
+    for at in range(100):
+        for tier, seconds in costs.items():
+            waited = chance.uniform(0.02, 0.4) if at % 3 else 0.0
+            held[tier] = remember(held[tier], seconds + waited, 4000, at)
+        every = dict(allot({t: c for t, one in held.items() if (c := one.cost)}, Budget(), 5000, every).every_ms)
+        slow += at >= 10 and (every[Tier.DEPTH], every[Tier.COUNTERS]) != (5000, 5000)
+    assert slow == 0
 
 
 def test_depth_doubles_at_most_so_that_a_first_slow_answer_silences_nobody() -> None:
@@ -170,6 +189,11 @@ def test_long_answers_may_take_a_smaller_share() -> None:
     assert share_in_force(Budget(), None) == share_in_force(Budget(), Cost(LIGHT_S)) == 0.02
     assert share_in_force(Budget(), Cost(2 * LIGHT_S)) == pytest.approx(0.005)
     assert share_in_force(Budget(), Cost(60)) == 0.02 * HEAVY
+
+
+def test_a_small_answer_is_no_long_one_however_long_it_took() -> None:
+    assert share_in_force(Budget(), Cost(2 * LIGHT_S, SMALL - 1)) == 0.02
+    assert share_in_force(Budget(), Cost(2 * LIGHT_S, SMALL)) == pytest.approx(0.005)
 
 
 def test_bytes_stretch_where_they_are_what_is_dear() -> None:
@@ -210,6 +234,6 @@ def test_what_rides_in_every_tick_is_due_in_every_tick_and_the_rest_after_its_pe
     assert due(Held(20_000, asked_ms=90_000), 1000, 5000)
 
 
-def test_the_median_takes_the_lower_of_two() -> None:
+def test_a_cost_is_the_lower_of_two() -> None:
     assert smoothed([]) is None
     assert smoothed([(3.0, 10), (1.0, 20)]) == Cost(1.0, 10)

@@ -9,7 +9,7 @@ import pytest
 
 from brokers.collect import clients, labels, poll
 from tests.collect.conftest import register
-from tests.support import brokers, lag_run
+from tests.support import brokers, lag_judge, lag_run
 from tests.support.aged_load import AgedLoad, scripts
 from tests.support.brokers import TestBroker
 
@@ -40,7 +40,7 @@ def test_it_is_as_old_as_the_head(
             load.start()
         lag_run.poll_for([row.id for row in rows.values()], SECONDS + 2)
         truths = {version: load.wait(60) for version, load in loads.items()}
-        verdicts = {version: lag_run.judge(rows[version], vhosts[version], truths[version]) for version in rows}
+        records = [lag_judge.record(rows[version], version, vhosts[version], truths[version]) for version in rows]
     finally:
         for load in loads.values():
             load.end()
@@ -49,6 +49,7 @@ def test_it_is_as_old_as_the_head(
         clients.forget()
         labels.forget()
         poll.forget_frames()
+    verdicts = {one.version: lag_judge.judge(one) for one in records}
     for version, ones in verdicts.items():
         for one in ones:
             told = f"{version} {one.queue}:\n" + "\n".join(one.lines)
