@@ -20,6 +20,7 @@ from dashboard.accounts.rights import Role, rights_for
 from dashboard.queries.attention_shown import queues_url
 from dashboard.queries.broker import broker_page
 from dashboard.queries.broker_charts import broker_charts, broker_points
+from dashboard.queries.broker_exchanges import heads
 from dashboard.queries.broker_facts import facts_of
 from dashboard.queries.marks import marks
 
@@ -29,7 +30,8 @@ from dashboard.queries.marks import marks
 def broker_view(request: HttpRequest, broker_id: int) -> HttpResponse:
     """Show a broker; 404 for one that the person does not see, the same as for one that is not there."""
     rights = rights_for(request)
-    shown = broker_page(rights, broker_id, timezone.get_current_timezone(), time.time_ns() // 1_000_000)
+    order = request.GET.get("exchanges", "")
+    shown = broker_page(rights, broker_id, timezone.get_current_timezone(), time.time_ns() // 1_000_000, order)
     if shown is None:
         raise Http404("There is no such broker, or none that you may see.")
     charts = None
@@ -44,7 +46,8 @@ def broker_view(request: HttpRequest, broker_id: int) -> HttpResponse:
         "facts": shown.facts,
         "live": shown.cells,
         "charts": charts,
-        "params": {**shown.params, "range": charts.window.range if charts else ""},
+        "params": {**shown.params, "range": charts.window.range if charts else "", "exchanges": order[:40]},
+        "exchange_heads": heads(order, request.GET.dict()),
         "rights": rights,
         "may": may,
         "queues_url": queues_url(broker_id),

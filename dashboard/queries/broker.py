@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from brokers.collect.models import PollState
+from brokers.series.metrics import Kind
 from dashboard import formats
 from dashboard.accounts.rights import Rights
 from dashboard.cells import Cell, Cells, View, shape_of
@@ -15,6 +16,7 @@ from dashboard.queries import broker_cells as cell
 from dashboard.queries.attention import needs
 from dashboard.queries.attention_shown import ShownNeed, queues_url, shown, unchanging, why_cells
 from dashboard.queries.broker_analysis import VhostFacts
+from dashboard.queries.broker_exchanges import Exchanges, exchanges
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
 from dashboard.queries.broker_nodes import Finding, health, node_cells
 from dashboard.queries.broker_polled import Polled, polled
@@ -23,6 +25,7 @@ from dashboard.queries.fleet import balance, churn, state_cell
 from dashboard.queries.happened import Day, happened
 from dashboard.queries.keys import vhost_key
 from dashboard.queries.need import Need
+from dashboard.queries.queue_measures import why_measure
 
 VHOSTS_SHOWN = 60
 
@@ -62,6 +65,7 @@ class BrokerPage:
     days: tuple[Day, ...]
     polled: Polled | None
     publishing: Publishing
+    exchanges: Exchanges
     cells: Cells
 
     @property
@@ -96,23 +100,35 @@ class BrokerPage:
             self.health,
             self.days,
             self.publishing,
+            sorted(self.exchanges.rows, key=lambda row: row.key),
+            (self.exchanges.more, self.exchanges.why),
             (how.plan, how.missing, how.definitions_error) if how else None,
         )
-        order = [row.key for row in self.vhosts]
+        order = [*(row.key for row in self.vhosts), *(row.key for row in self.exchanges.rows)]
         return View(cells=self.cells, order=order, at_ms=self.facts.at_ms or 0, shape=shape)
 
 
-def broker_page(rights: Rights, broker_id: int, zone: dt.tzinfo, now_ms: int) -> BrokerPage | None:
-    """Return the broker as the person sees it, None where they do not see it or it is not there."""
+def broker_page(
+    rights: Rights, broker_id: int, zone: dt.tzinfo, now_ms: int, exchanges_by: str = ""
+) -> BrokerPage | None:
+    """Return the broker as the person sees it, None where they do not see it or it is not there.
+
+    `exchanges_by` orders its exchanges (dashboard.queries.broker_exchanges).
+    """
     found = facts_of(rights, now_ms, [broker_id])
     if not found:
         return None
     [facts] = found
-    return assemble(facts, happened(rights, [broker_id], zone, now_ms), _poll_state(facts), zone, now_ms)
+    return assemble(facts, happened(rights, [broker_id], zone, now_ms), _poll_state(facts), zone, now_ms, exchanges_by)
 
 
 def assemble(
-    facts: BrokerFacts, days: tuple[Day, ...], poll: PollState | None, zone: dt.tzinfo, now_ms: int
+    facts: BrokerFacts,
+    days: tuple[Day, ...],
+    poll: PollState | None,
+    zone: dt.tzinfo,
+    now_ms: int,
+    exchanges_by: str = "",
 ) -> BrokerPage:
     """Make the page of facts."""
     need = needs(facts)
@@ -124,6 +140,8 @@ def assemble(
     if how is not None:
         cells.update(how.cells)
     published, own = publishing(facts, poll, zone)
+    cells.update(own)
+    routed, own = exchanges(facts, exchanges_by)
     cells.update(own)
     listed = shown(need, zone, now_ms)
     cells.update(why_cells(listed))
@@ -140,6 +158,7 @@ def assemble(
         days=days,
         polled=how,
         publishing=published,
+        exchanges=routed,
         cells=cells,
     )
 
@@ -298,13 +317,25 @@ def _vhost_cells(facts: BrokerFacts, vhost: VhostFacts) -> Cells:
         state = Cell(text=f"{formats.count(vhost.unconsumed)} without consumer", state="warning")
     else:
         state = Cell(text="Quiet", state="ok")
+
+    def known(name: str, value: float) -> tuple[float, str]:
+        return value if facts.fresh else cell.NAN, why_measure(Kind.VHOST, name, facts.unknown) or why
+
+    def rate(name: str, value: float) -> Cell:
+        return cell.rate(*known(name, value), unit=False)
+
     times, ready = facts.vhost_spark(vhost.slot, "ready")
     return {
         f"{key}.queues": cell.count(vhost.queues, why),
         f"{key}.ready": cell.count(vhost.ready, why),
         f"{key}.unacked": cell.count(vhost.unacked, why),
         f"{key}.ready.spark": cell.spark(ready, times, floor=50),
-        f"{key}.in": cell.rate(vhost.publish_rate if facts.fresh else cell.NAN, why, unit=False),
-        f"{key}.out": cell.rate(vhost.ack_rate if facts.fresh else cell.NAN, why, unit=False),
+        f"{key}.in": rate("publish_rate", vhost.publish_rate),
+        f"{key}.confirm": rate("confirm_rate", vhost.confirm_rate),
+        # Rates that were read a moment apart differ as often by a little less than nothing as by a little more.
+        f"{key}.gap": rate("confirm_gap", max(vhost.confirm_gap, 0.0)),
+        f"{key}.returned": cell.lost(*known("return_rate", vhost.return_rate)),
+        f"{key}.dropped": cell.lost(*known("drop_rate", vhost.drop_rate)),
+        f"{key}.out": rate("ack_rate", vhost.ack_rate),
         f"{key}.state": state,
     }

@@ -107,6 +107,10 @@ class VhostFacts:
     publish_rate: float = NAN
     ack_rate: float = NAN
     deliver_rate: float = NAN
+    confirm_rate: float = NAN
+    confirm_gap: float = NAN
+    return_rate: float = NAN
+    drop_rate: float = NAN
     unconsumed: int = 0
 
 
@@ -177,7 +181,7 @@ def analyse(shown: Present) -> Analysed:
     table = shown.table(Kind.BROKER)
     made = Analysed(
         nodes=tuple(_node(shown.table(Kind.NODE), row) for row in range(len(shown.table(Kind.NODE).slots))),
-        vhosts=tuple(_vhost(shown.table(Kind.VHOST), row, lonely) for row in range(len(shown.table(Kind.VHOST).slots))),
+        vhosts=tuple(_vhost(shown, row, lonely) for row in range(len(shown.table(Kind.VHOST).slots))),
         unconsumed=unconsumed,
         troubled=troubled,
         dead_letters=letters,
@@ -201,13 +205,16 @@ def _node(table: PresentTable, row: int) -> NodeFacts:
     )
 
 
-def _vhost(table: PresentTable, row: int, lonely: Mapping[str, int]) -> VhostFacts:
-    known = table.objects[row]
+_VHOST_FIGURES = (
+    *("queues", "ready", "unacked", "publish_rate", "ack_rate", "deliver_rate"),
+    *("confirm_rate", "confirm_gap", "return_rate", "drop_rate"),
+)
+
+
+def _vhost(shown: Present, row: int, lonely: Mapping[str, int]) -> VhostFacts:
+    known = shown.table(Kind.VHOST).objects[row]
     detail = _detail(known.detail, VhostDetail)
-    figures = {
-        name: float(table.column(name)[row])
-        for name in ("queues", "ready", "unacked", "publish_rate", "ack_rate", "deliver_rate")
-    }
+    figures = {name: float(column(shown, Kind.VHOST, name)[row]) for name in _VHOST_FIGURES}
     return VhostFacts(known.slot, known.name, detail.readable, **figures, unconsumed=lonely.get(known.name, 0))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,6 +30,12 @@ def rate(value: float, why: str, *, unit: bool = True) -> Cell:
     if math.isnan(value):
         return Cell(text=UNKNOWN, unknown=why)
     return Cell(text=formats.rate(value), unit="/s" if unit else "", zero=value == 0)
+
+
+def lost(value: float, why: str) -> Cell:
+    """A rate of messages that led to no queue: any at all is a warning. The head of its column has the unit."""
+    shown = rate(value, why, unit=False)
+    return msgspec.structs.replace(shown, state="warning") if value > 0 else shown
 
 
 def share(value: float | None, why: str, *, tone: str = "") -> Cell:

@@ -1,4 +1,4 @@
-"""Keys of queues and vhosts in pages and frames: a number that stands for the slot and tells nothing of it.
+"""Keys of queues, exchanges and vhosts in pages and frames: a number that stands for the slot and tells nothing of it.
 
 Slots are dense: whoever sees slot 917 knows that its broker has had 918 queues, which is no business of a person
 limited to one vhost.
@@ -22,6 +22,11 @@ def queue_key(broker_id: int, slot: int) -> str:
 def vhost_key(broker_id: int, slot: int) -> str:
     """Return what the keys of a vhost's cells begin with."""
     return f"v.{broker_id}.{disguised('v', broker_id, slot)}"
+
+
+def exchange_key(broker_id: int, slot: int) -> str:
+    """Return what the keys of an exchange's cells begin with."""
+    return f"x.{broker_id}.{disguised('x', broker_id, slot)}"
 
 
 @lru_cache(maxsize=65_536)

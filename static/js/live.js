@@ -284,7 +284,9 @@ function showOrder(one) {
   if (!one.view.order || !one.element) return;
   for (const body of document.querySelectorAll("[data-rows]")) {
     if ((body.dataset.rows || "page") !== one.name) continue;
-    arrange(body, one.view.order, { swapped: reapply, signedOut: stopSignedOut });
+    // Where a page has several tables, the order is of all their rows, and each knows its own by how their keys begin.
+    const own = one.view.order.filter((key) => key.startsWith(body.dataset.rowsOf ?? ""));
+    arrange(body, own, { swapped: reapply, signedOut: stopSignedOut });
   }
 }
 

@@ -1,4 +1,5 @@
-"""Topic `broker`: one broker's page. Parameters: `broker`, its id, and `range` where its charts follow."""
+"""Topic `broker`: one broker's page. Parameters: `broker`, its id, `range` where its charts follow, and
+`exchanges`, the order of its exchanges."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ from dashboard.queries.broker_charts import broker_live
 
 def view(rights: Rights, params: Params, zone: dt.tzinfo, now_ms: int) -> View:
     """Return the broker's view. Raises Refused where the person does not see it or it is gone."""
-    shown = broker_page(rights, broker_id(params), zone, now_ms)
+    order = params.get("exchanges", "")
+    shown = broker_page(rights, broker_id(params), zone, now_ms, order if isinstance(order, str) else "")
     if shown is None:
         raise Refused("There is no such broker any more, or none that you may see.")
     span = params.get("range", "")
