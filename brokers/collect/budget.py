@@ -27,6 +27,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 
@@ -41,6 +42,8 @@ SMALL = 50_000
 SLOWEST_MS = 300_000
 SLOWEST_OPTIONAL_MS = 600_000
 PROBE_MS = 1_800_000
+# Answers that are so far apart are few.
+SELDOM_MS = 60_000
 # Periods shrink only where they can by this factor.
 RELAX = 1.75
 # A line that carries fewer bytes a second than this in an answer of `LONG` bytes or more is spared.
@@ -78,6 +81,9 @@ WEIGHTS: Mapping[Tier, float] = {
 WANTED_MS: Mapping[Tier, int] = {Tier.DETAILS: 10_000, Tier.CHANNELS: 10_000}
 
 
+Name = TypeVar("Name", bound=str)
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """`share` of the broker's time (0 to 1) and bytes a second on the wire."""
@@ -105,13 +111,26 @@ class Held(msgspec.Struct, frozen=True):
     recent: tuple[tuple[float, int], ...] = ()
     # Length of the last answer as it is unpacked.
     body: int = 0
+    # So many of the last polls brought nothing, since the broker had not answered at their deadline.
+    late: int = 0
     failed: str = ""
     left_out: bool = False
 
     @property
     def cost(self) -> Cost | None:
-        """The smoothed cost; None where there was no answer yet."""
-        return smoothed(self.recent)
+        """The smoothed cost; None where there was no answer yet.
+
+        Two deadlines in a row are no noise any more; and where answers are minutes apart two that are clearly cheaper
+        must do: it would be long until most of them are.
+        """
+        if self.late >= 2:
+            return smoothed(self.recent[-self.late :])
+        found = smoothed(self.recent)
+        if found is None or self.every_ms < SELDOM_MS or len(self.recent) < 2:
+            return found
+        (one, one_size), (other, other_size) = self.recent[-2:]
+        cheaper = Cost(max(one, other), max(one_size, other_size))
+        return cheaper if cheaper.seconds * RELAX <= found.seconds else found
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -161,8 +180,24 @@ def remember(held: Held, seconds: float, size: int, at_ms: int, failed: str = ""
     """Return what is remembered after one more answer. One that brought nothing cost its time all the same."""
     # What was left out was last asked long ago: only what it costs now counts.
     before = () if held.left_out else held.recent
+    # So it is with a broker that answers again: how long it was silent says nothing of what an answer takes.
+    before = before[: -held.late] if held.late >= 2 else before
     recent = (*before, (round(seconds, 6), size))[-REMEMBERED:]
-    return msgspec.structs.replace(held, recent=recent, asked_ms=at_ms, failed=failed, body=body)
+    return msgspec.structs.replace(held, recent=recent, asked_ms=at_ms, failed=failed, body=body, late=0)
+
+
+def silent(pace: Pace, seconds: float, at_ms: int, budget: Budget, cadence_ms: int) -> Pace:
+    """Return the pace after a poll that brought nothing since the broker took too long: it kept it busy all the same.
+
+    `seconds` is how long it was waited for. Depth is what is asked next, so its period is what grows: it doubles.
+    """
+    held = pace.of(Tier.DEPTH)
+    recent = (*held.recent, (round(seconds, 6), 0))[-REMEMBERED:]
+    late = min(held.late + 1, REMEMBERED)
+    held = msgspec.structs.replace(held, recent=recent, asked_ms=at_ms, late=late)
+    found = allot({Tier.DEPTH: held.cost or Cost(seconds)}, budget, cadence_ms, {Tier.DEPTH: held.every_ms})
+    held = msgspec.structs.replace(held, every_ms=found.every_ms[Tier.DEPTH])
+    return msgspec.structs.replace(pace, tiers={**pace.tiers, str(Tier.DEPTH): held}, over=found.over)
 
 
 def packing(pace: Pace, every_ms: Mapping[Tier, int], budget: Budget, *, near: bool, at_ms: int) -> Pace:
@@ -232,7 +267,20 @@ def allot(
     return Allotment(every, frozenset(out), share, _over(needed.get(Tier.DEPTH, 0.0), share), by_bytes)
 
 
-def spent(costs: Mapping[Tier, Cost], every_ms: Mapping[Tier, int]) -> Cost:
+def encode_pace(pace: Pace) -> bytes:
+    """Return the pace as JSON."""
+    return msgspec.json.encode(pace)
+
+
+def decode_pace(stored: bytes | memoryview) -> Pace:
+    """Return a stored pace, an empty one where there is none or it is of another version."""
+    try:
+        return msgspec.json.decode(bytes(stored), type=Pace) if stored else Pace()
+    except msgspec.MsgspecError:
+        return Pace()
+
+
+def spent(costs: Mapping[Name, Cost], every_ms: Mapping[Name, int]) -> Cost:
     """Return what periods cost a second: the share of time, and bytes a second."""
     return Cost(
         sum(cost.seconds * 1000 / every_ms[tier] for tier, cost in costs.items() if every_ms.get(tier)),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from brokers.collect.budget import decode_pace, spent
 from brokers.collect.models import PollState
 
 
@@ -58,9 +59,9 @@ class TickMeasures(msgspec.Struct, frozen=True):
 class CollectorHealth:
     """What the collector-health page shows of one broker.
 
-    `share` is the part of the time (0 to 1, more with several nodes at once) that the broker spends answering Warren,
-    ticks and definitions together. `unknown` says by `kind.metric` why a figure can't be had. Ages in milliseconds,
-    None where there was nothing yet.
+    `share` is the part of its time (0 to 1) that the node which is asked most spends answering Warren: what each tier
+    of the plan takes, by how often it is asked, and definitions. `unknown` says by `kind.metric` why a figure can't be
+    had. Ages in milliseconds, None where there was nothing yet.
     """
 
     tick: TickMeasures
@@ -86,13 +87,22 @@ def health_of(poll: PollState, asked_cadence_s: int, now_ms: int) -> CollectorHe
         definitions=definitions,
         cadence_ms=cadence_ms,
         definitions_every_ms=every_ms,
-        share=tick.broker_s / (cadence_ms / 1000) + definitions.broker_s / (every_ms / 1000),
+        share=_share(poll, tick, cadence_ms) + definitions.broker_s / (every_ms / 1000),
         age_ms=_age(poll.last_ok_ms, now_ms),
         definitions_age_ms=_age(poll.definitions_ms, now_ms),
         capabilities_age_ms=_age(poll.capabilities_ms, now_ms),
         definitions_error=poll.definitions_error,
         unknown=dict(poll.unknown),
     )
+
+
+def _share(poll: PollState, tick: TickMeasures, cadence_ms: int) -> float:
+    # Few ticks ask for all that the plan has: what one took says nothing of the others.
+    pace = decode_pace(poll.pace)
+    costs = {tier: held.cost for tier, held in pace.tiers.items() if held.cost is not None}
+    if not costs:
+        return tick.broker_s / (cadence_ms / 1000)
+    return spent(costs, {tier: held.every_ms for tier, held in pace.tiers.items()}).seconds
 
 
 def encode(measures: TickMeasures) -> bytes:

@@ -6,9 +6,21 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from brokers.collect.budget import Budget, Pace, Tier, due, packing, remember
+from brokers.collect.budget import (
+    Budget,
+    Pace,
+    Tier,
+    decode_pace,
+    due,
+    encode_pace,
+    packing,
+    remember,
+    silent,
+)
 from brokers.collect.measures import CallMeasure
+from brokers.collect.models import PollState
 from brokers.collect.plan import Plan, repaced
+from brokers.rabbitmq.errors import ErrorKind
 from brokers.registry.models import Broker
 
 
@@ -65,14 +77,13 @@ def _cost(calls: Sequence[CallMeasure]) -> tuple[float, int, str]:
     return managed + max(by_node.values(), default=0.0), sum(call.wire_bytes for call in calls), failed
 
 
-def encode_pace(pace: Pace) -> bytes:
-    """Return the pace as JSON."""
-    return msgspec.json.encode(pace)
+def after_failure(broker: Broker, state: PollState, kind: str, began_ms: int, ended_ms: int) -> dict[str, object]:
+    """Return what of a PollState changes with a poll that brought nothing: a broker that is too slow is asked seldomer.
 
-
-def decode_pace(stored: bytes | memoryview) -> Pace:
-    """Return a stored pace, an empty one where there is none or it is of another version."""
-    try:
-        return msgspec.json.decode(bytes(stored), type=Pace) if stored else Pace()
-    except msgspec.MsgspecError:
-        return Pace()
+    One that refuses connections, or is nowhere to be found, is not kept busy by that: it is asked as before.
+    """
+    if kind != ErrorKind.TOO_SLOW:
+        return {}
+    waited_s = max(0, ended_ms - began_ms) / 1000
+    pace = silent(decode_pace(state.pace), waited_s, began_ms, budget_of(broker), broker.cadence_s * 1000)
+    return {"pace": encode_pace(pace), "cadence_ms": pace.of(Tier.DEPTH).every_ms}

@@ -15,7 +15,7 @@ from django.db import DatabaseError, transaction
 from brokers.collect import counters, events, measures, reasons
 from brokers.collect.answers import Scrape
 from brokers.collect.basis import Base
-from brokers.collect.budget import Pace, Tier
+from brokers.collect.budget import Pace, Tier, decode_pace, encode_pace
 from brokers.collect.capabilities import Found, find, refused
 from brokers.collect.claims import TICK_SPAN_MS, extend, hasten, holds
 from brokers.collect.clients import clients_of
@@ -25,7 +25,7 @@ from brokers.collect.labels import LabelCache, cache_of, forget
 from brokers.collect.measures import CallMeasure, TickMeasures
 from brokers.collect.models import BrokerEvent, PollState
 from brokers.collect.names import names_in
-from brokers.collect.pace import after, budget_of, decode_pace, due_tiers, encode_pace
+from brokers.collect.pace import after, after_failure, budget_of, due_tiers
 from brokers.collect.plan import Plan, definitions_soon_ms, plan
 from brokers.collect.plan_words import cadences, explained
 from brokers.collect.room import unstored
@@ -37,8 +37,8 @@ from brokers.registry.credentials import SealedError
 from brokers.registry.models import Broker
 from brokers.series import store
 from brokers.series.codec import CorruptSnapshotError, Frame
+from brokers.series.current import aligned
 from brokers.series.metrics import Kind
-from brokers.series.present import aligned
 
 logger = logging.getLogger(__name__)
 
@@ -327,6 +327,7 @@ def _fail(tick: _Tick, failure: Failure) -> Outcome:
                 # What the broker can be asked may have changed with whatever made it fail.
                 capabilities_ms=0,
                 measures=measures.encode(tick.measured(None, None)),
+                **after_failure(broker, state, failure.kind, tick.began_ms, ended_ms),
             )
             _write_events(broker.id, ended_ms, happened)
     except _LostError:

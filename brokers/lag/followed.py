@@ -26,6 +26,10 @@ BEAT_MS = 4_500
 # After a gap this long what is remembered says nothing about now; what a queue's bursts and pauses taught holds longer.
 FORGET_MS = 120_000
 _LEARNED_MS = 900_000
+# Where the budget stretches the ticks themselves a gap is what is longer than so many of them.
+_GAP_TICKS = 2.5
+# Consumers need not be told in every tick: what was read holds for so long (brokers.series.rates holds it as long).
+_CONSUMERS_MS = 900_000
 
 # What is remembered of each queue, with its value where nothing is known of it yet. Counts are of ticks.
 _START: dict[str, float] = {
@@ -45,6 +49,8 @@ _START: dict[str, float] = {
     **dict.fromkeys(("ups", "downs", "flats", "rising", "swing", "swing_second", "since_high"), 0.0),
     **dict.fromkeys(("low", "high", "climb"), np.nan),
     **dict.fromkeys(("full", "unfilled"), 0.0),
+    # When its consumers were read last.
+    "consumers_ms": np.nan,
     "learned_ms": 0.0,
     "seen": 0.0,
     "state": np.nan,
@@ -74,6 +80,12 @@ class Memory:
     at_ms: int = 0
     slots: Slots = field(default_factory=lambda: np.empty(0, dtype=np.uint32))
     columns: Mapping[str, Floats] = field(default_factory=dict)
+    # How long after the tick before it the last one came.
+    span_ms: int = 0
+
+    def forgets_ms(self) -> float:
+        """Return how long after its last tick what is remembered says nothing about now."""
+        return max(FORGET_MS, _GAP_TICKS * self.span_ms)
 
     def over(self, slots: Slots) -> dict[str, Floats]:
         """Return copies of the columns for other slots: what is new starts as unknown."""
@@ -98,6 +110,8 @@ class Now:
     ready: Floats
     unacked: Floats
     consumers: Floats
+    # They were read in this tick; else the last reading holds.
+    consumers_told: Flags
     level: Floats
     grew: Floats
     counted: Flags
@@ -115,6 +129,15 @@ class Now:
     noise: Floats
 
 
+def begun(at_ms: int, slots: Slots, consumers: Floats, read_ms: int) -> Memory:
+    """Return a memory of nothing but the consumers that were read some ticks before the moment from which on ticks are
+    gone through."""
+    columns = {name: np.full(len(slots), start) for name, start in _START.items()}
+    columns["consumers"] = consumers.astype(np.float64)
+    columns["consumers_ms"] = np.where(np.isnan(consumers), np.nan, float(read_ms))
+    return Memory(at_ms, slots, columns)
+
+
 def follow(memory: Memory, tick: Tick) -> tuple[dict[str, Floats], Now]:
     """Take a tick in: return the columns of what is remembered, to be changed, and what moved.
 
@@ -122,7 +145,7 @@ def follow(memory: Memory, tick: Tick) -> tuple[dict[str, Floats], Now]:
     comparing with NaN is what it does all day.
     """
     span_ms = tick.at_ms - memory.at_ms
-    if not 0 < span_ms <= FORGET_MS:
+    if not 0 < span_ms <= memory.forgets_ms():
         memory = Memory()
     m = memory.over(tick.slots)
     if not m:
@@ -138,9 +161,11 @@ def follow(memory: Memory, tick: Tick) -> tuple[dict[str, Floats], Now]:
 def _now(m: dict[str, Floats], tick: Tick, span_s: float) -> Now:
     unknown = np.full(len(tick.slots), np.nan)
     figures = {name: tick.figures.get(name, unknown) for name in METRICS}
-    ready, unacked, consumers = figures["ready"], figures["unacked"], figures["consumers"]
     # The number of consumers may be told more seldom than depths: it holds until it is told again.
-    consumers = np.where(np.isnan(consumers), m["consumers"], consumers)
+    ready, unacked = figures["ready"], figures["unacked"]
+    consumers_told = ~np.isnan(figures["consumers"])
+    fresh = tick.at_ms - m["consumers_ms"] <= _CONSUMERS_MS
+    consumers = np.where(consumers_told | ~fresh, figures["consumers"], m["consumers"])
     known = ~np.isnan(ready) & ~np.isnan(unacked) & ~np.isnan(consumers)
     # A stream's readers have a backlog of their own; it is told seldom, and holds until it is told again.
     lag = np.where(
@@ -167,6 +192,7 @@ def _now(m: dict[str, Floats], tick: Tick, span_s: float) -> Now:
         ready=ready,
         unacked=unacked,
         consumers=consumers,
+        consumers_told=consumers_told,
         level=level,
         grew=level - m["level"],
         counted=counted,
@@ -263,6 +289,7 @@ def remember(m: dict[str, Floats], now: Now, named: Floats) -> None:
     m["streak"] = np.where(now.counted, np.where(now.entered > 0, m["streak"] + 1, 0), m["streak"])
     for name, values in (("ready", now.ready), ("unacked", now.unacked), ("consumers", now.consumers)):
         m[name] = np.where(known, values, m[name])
+    m["consumers_ms"] = np.where(now.consumers_told, float(tick.at_ms), m["consumers_ms"])
     m["level"] = np.where(known, now.level, m["level"])
     unknown = np.full(len(tick.slots), np.nan)
     told = ~np.isnan(tick.figures.get("acknowledged", unknown)) & ~np.isnan(tick.figures.get("delivered", unknown))

@@ -47,7 +47,8 @@ def step(memory: Memory, tick: Tick) -> tuple[Memory, Floats]:
         m, now = follow(memory, tick)
         named = _named(m, now)
         remember(m, now, named)
-    return Memory(tick.at_ms, tick.slots, m), np.where(now.known, named, np.nan)
+    span_ms = max(0, tick.at_ms - memory.at_ms) if memory.at_ms else 0
+    return Memory(tick.at_ms, tick.slots, m, span_ms), np.where(now.known, named, np.nan)
 
 
 def _named(m: dict[str, Floats], now: Now) -> Floats:
@@ -138,6 +139,8 @@ def _stalled(m: dict[str, Floats], now: Now, before: Floats) -> Flags:
 def _stopped(m: dict[str, Floats], now: Now, before: Floats) -> Flags:
     nobody = now.known & (now.consumers == 0) & (now.ready > 0)
     nobody &= ~now.tick.letters & ~now.tick.waits & ~now.tick.streams
+    # Where consumers were read some ticks ago, and the backlog falls, one has come since.
+    nobody &= now.consumers_told | ~(now.grew < 0)
     m["lonely"] = np.where(nobody, m["lonely"] + 1, np.where(now.known, 0, m["lonely"]))
     fetched = m["fetched_ever"] >= 2
     silent = m["silent"] >= np.where(fetched, np.maximum(2, 1.5 * m["pause_second"]), 1)

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from brokers.lag.followed import begun
 from brokers.lag.nature import natures
-from brokers.lag.state import FORGET_MS, METRICS, Memory, Tick, step
+from brokers.lag.state import METRICS, Memory, Tick, step
+from brokers.registry.models import Broker
 from brokers.registry.slots import Directory
 from brokers.series.codec import CorruptSnapshotError, Frame, decode
 from brokers.series.metrics import Kind
@@ -68,17 +70,39 @@ def _tick(frame: Frame, directory: Directory) -> Tick:
 
 def _rebuilt(broker_id: int, before_ms: int, directory: Directory) -> Memory:
     rows = Snapshot.objects.filter(broker_id=broker_id, at_ms__gte=before_ms - REBUILT_MS, at_ms__lt=before_ms)
-    memory = Memory()
+    memory = _consumers_before(broker_id, before_ms)
+    begins = True
     for payload in rows.order_by("id").values_list("payload", flat=True).iterator(chunk_size=5):
         try:
             frame = decode(payload, {Kind.QUEUE}, metrics=_COLUMNS)
         except CorruptSnapshotError as error:
             logger.warning("A snapshot of broker %s can't be read: its consumers' states skip it: %s", broker_id, error)
             continue
-        first = memory.at_ms == 0 or frame.at_ms - memory.at_ms > FORGET_MS
+        first = begins or frame.at_ms - memory.at_ms > memory.forgets_ms()
+        begins = False
         memory, _ = step(memory, _tick(frame, directory))
         if first:
             # As it was named then, by a memory that reached further back.
             stored = frame.table(Kind.QUEUE).column(STATE)
             memory.columns["state"][:] = np.where(np.isnan(stored), memory.columns["state"], stored)
     return memory
+
+
+def _consumers_before(broker_id: int, before_ms: int) -> Memory:
+    """Return what consumers were read before the ticks that are gone through, where they are not read in each."""
+    told = Broker.objects.filter(id=broker_id).values_list("read_every_ms", flat=True).first() or {}
+    every_ms = told.get(f"{Kind.QUEUE}.consumers", 0)
+    if not every_ms:
+        return Memory()
+    rows = Snapshot.objects.filter(
+        broker_id=broker_id, at_ms__gte=before_ms - REBUILT_MS - 2 * every_ms, at_ms__lt=before_ms - REBUILT_MS
+    )
+    for payload in rows.order_by("-id").values_list("payload", flat=True).iterator(chunk_size=5):
+        try:
+            frame = decode(payload, {Kind.QUEUE}, metrics=frozenset({"consumers"}))
+        except CorruptSnapshotError:
+            continue  # it is no reading, then; those that are gone through are told in the log
+        table = frame.table(Kind.QUEUE)
+        if "consumers" in table.columns:
+            return begun(before_ms - REBUILT_MS - 1, table.slots, table.column("consumers"), frame.at_ms)
+    return Memory()

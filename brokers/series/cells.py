@@ -130,18 +130,23 @@ def shape_of(kind: Kind, metric: str) -> Shape:
 _SHAPES = {(kind, metric.name): metric.shape for kind, metrics in METRICS.items() for metric in metrics}
 
 
-def is_sparse(values: Floats, there: Floats) -> bool:
+# Known in a smaller part of the polls than this, a counter is one that is read now and then. One that every second poll
+# reads is in half of them, and of a few polls in one more.
+SPARSE = 0.75
+
+
+def is_sparse(values: Floats, there: Floats, part: float = SPARSE) -> bool:
     """Tell whether a metric is known now and then only, or not at all: it is too dear for every tick."""
     read = int((~np.isnan(values)).any(axis=0).sum())
-    return read * 2 < int((there > 0).any(axis=0).sum())
+    return read < int((there > 0).any(axis=0).sum()) * part
 
 
-def of_gauge(ticks: Ticks, values: Floats, there: Floats) -> Cells:
+def of_gauge(ticks: Ticks, values: Floats, there: Floats, part: float = 0.5) -> Cells:
     """Return the cells of a gauge or state at single polls; of one that only some polls read, a reading holds.
 
-    `there`: polls in which the object was, 0 or 1.
+    `there`: polls in which the object was, 0 or 1. A reading holds where less than `part` of them have one.
     """
-    if len(ticks) > 1 and is_sparse(values, there):
+    if len(ticks) > 1 and is_sparse(values, there, part):
         held_values = carried(ticks.times_ms, values, gaps_ms(ticks.cadences_ms), ticks.complete)
         values = np.where(there > 0, held_values, np.nan)
     return of_values(values)

@@ -30,7 +30,7 @@ def _frames(broker_id: int, kind: Kind, metrics: Sequence[str], at_ms: Sequence[
     apart = np.diff(np.unique(moments))
     step_ms = int(np.median(apart)) if len(apart) else 1
     start_ms, end_ms = int(moments.min()) - CONTEXT_MS, int(moments.max())
-    history = open_history(broker_id, start_ms, end_ms, step_ms, context_ms=context_of(metrics))
+    history = open_history(broker_id, start_ms, end_ms, step_ms, context_ms=context_of(broker_id, metrics))
     ticks = history.ticks
     if len(ticks) == 0:
         return [None] * len(moments)

@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from brokers.registry.models import Broker
 from brokers.series import blocks, snapshots
 from brokers.series.cells import Cells, Ticks, joined_cells, joined_ticks, reduce_cells
 from brokers.series.codec import Packed
@@ -158,11 +159,18 @@ def history_of(broker_id: int, pieces: Sequence[Piece]) -> History:
     return History(broker_id, joined_ticks([piece.inside for piece in kept]), kept)
 
 
-def context_of(metrics: Sequence[str]) -> int:
+def context_of(broker_id: int, metrics: Sequence[str]) -> int:
     """Return how far before a range polls are needed to tell these metrics at its beginning."""
-    if not SELDOM.isdisjoint(metrics):
+    # Consumers come with each tick, save where a broker has so many queues that its budget does not bear it.
+    if not (SELDOM - {"consumers"}).isdisjoint(metrics):
         return LONG_CONTEXT_MS
-    return CONTEXT_MS if any(name in RATES for name in metrics) else 0
+    wanted = {RATES.get(name, name) for name in metrics if name in RATES or name in SELDOM}
+    if not wanted:
+        return 0
+    told = Broker.objects.filter(id=broker_id).values_list("read_every_ms", flat=True).first() or {}
+    every_ms = max((every for name, every in told.items() if name.partition(".")[2] in wanted), default=0)
+    usual_ms = CONTEXT_MS if any(name in RATES for name in metrics) else 0
+    return max(usual_ms, min(LONG_CONTEXT_MS, int(2.5 * every_ms)))
 
 
 def level_of(broker_id: int, level: Level, start_ms: int, end_ms: int) -> History:

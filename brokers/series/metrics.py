@@ -139,7 +139,7 @@ METRICS: dict[Kind, tuple[Metric, ...]] = {
 
 # Gauges too dear for every tick: they are read as often as the broker can bear, and hold in between.
 SELDOM = frozenset(
-    {"prefetch", "capacity", "message_bytes", "memory", "stream_lag", "unconfirmed", "unconfirmed_highest"}
+    {"consumers", "prefetch", "capacity", "message_bytes", "memory", "stream_lag", "unconfirmed", "unconfirmed_highest"}
 )
 
 # Rates by the names that pages and the API use; each is read from the counter beside it, per second.

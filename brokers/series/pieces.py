@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brokers.series import blocks, snapshots
-from brokers.series.cells import Cells, Ticks, joined_ticks, of_counter, of_gauge, shape_of
+from brokers.series.cells import SPARSE, Cells, Ticks, joined_ticks, of_counter, of_gauge, shape_of
 from brokers.series.codec import Packed
 from brokers.series.columns import Floats
 from brokers.series.coverage import Stretch
 from brokers.series.levels import Level
-from brokers.series.metrics import Kind, Shape
+from brokers.series.metrics import SELDOM, Kind, Shape
 from brokers.series.rates import HOLDS_MS
 from brokers.series.snapshots import SnapshotRow
 from brokers.series.spans import LOOKS_BACK_MS, SpanRow
@@ -133,7 +133,7 @@ def raw_cells(kind: Kind, metric: str, ticks: Ticks, values: Floats, there: Floa
     """Return the cells of a stored metric at single polls."""
     if shape_of(kind, metric) is Shape.COUNTER:
         return of_counter(ticks, values, there)
-    return of_gauge(ticks, values, there)
+    return of_gauge(ticks, values, there, SPARSE) if metric in SELDOM else of_gauge(ticks, values, there)
 
 
 def ticks_of(rows: Sequence[SnapshotRow]) -> Ticks:

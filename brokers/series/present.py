@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from brokers.registry.models import Broker
 from brokers.registry.slots import Directory, KnownObject
 from brokers.series.codec import CorruptSnapshotError, Frame, Table, decode
+from brokers.series.current import aligned, current_rate
 from brokers.series.frames import frames
 from brokers.series.metrics import RATES, SELDOM, Kind, stored_names
 from brokers.series.models import Snapshot
-from brokers.series.read import MIN_RATE_SPAN_MS
+from brokers.series.rates import HOLDS_LONGEST_MS, HOLDS_MS, HOLDS_READINGS
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +32,12 @@ SPARK_SPAN_MS = 3_600_000
 SPARK_STEP_MS = 60_000
 SPARK_POINTS = SPARK_SPAN_MS // SPARK_STEP_MS + 1
 _GAP_CADENCES = 2.5
-# Frames kept to compute current rates from: two readings of counters that are read once a minute.
+# Frames kept to compute current rates from; of counters that are read seldomer, their readings of so many periods.
 _RECENT_SPAN_MS = 130_000
+_KEPT_READINGS = 2.5
 # Gauges too dear for every tick: between two readings the last one holds. What they are is brokers.collect's choice;
 # how often they are read shows in the snapshots.
 HELD_GAUGES = SELDOM
-# A reading holds until the next one is overdue, and for so long before its pace is known.
-_HOLDS_MS, _HOLDS_LONGEST_MS, _HOLDS_READINGS = 130_000, 900_000, 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class PresentTable:
     slots: NDArray[np.uint32]
     objects: list[KnownObject]
     columns: dict[str, NDArray[np.float64]]
+    # When a figure was read that is not of this snapshot, but held from one before; Unix milliseconds.
+    read_ms: dict[str, int] = field(default_factory=dict)
 
     def column(self, name: str) -> NDArray[np.float64]:
         """Return a column, all unknown where nothing is known of it."""
@@ -140,6 +143,8 @@ class _Keeper:
     recent: deque[Frame] = field(default_factory=deque)
     sparks: deque[Frame] = field(default_factory=deque)
     held: dict[tuple[Kind, str], _Reading] = field(default_factory=dict)
+    # How often figures are read that are not in every snapshot, milliseconds by `kind.metric`.
+    every_ms: dict[str, int] = field(default_factory=dict)
     present: Present | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -185,6 +190,9 @@ def _keeper(broker_id: int) -> _Keeper:
 def _advance(keeper: _Keeper, snapshot_id: int, at_ms: int, cadence_ms: int) -> Present | None:
     directory = keeper.directory
     directory.refresh()
+    keeper.every_ms = (
+        Broker.objects.filter(id=directory.broker_id).values_list("read_every_ms", flat=True).first() or {}
+    )
     begins = not keeper.recent
     newest = _read_frames(keeper, snapshot_id, at_ms)
     if newest is None:
@@ -227,13 +235,14 @@ def _read_frames(keeper: _Keeper, newest_id: int, at_ms: int) -> Frame | None:
         keeper.sparks.clear()
     moments = dict(rows.order_by("id").values_list("id", "at_ms"))
     # Of each past minute the last snapshot is a sparkline point; of the last minutes all are wanted for rates.
-    wanted = {row_id for row_id, moment in moments.items() if moment > at_ms - _RECENT_SPAN_MS}
+    span_ms = _span_ms(keeper)
+    wanted = {row_id for row_id, moment in moments.items() if moment > at_ms - span_ms}
     wanted |= set({moment // SPARK_STEP_MS: row_id for row_id, moment in moments.items()}.values())
     frame = keeper.newest
     for row_id, payload in (
         Snapshot.objects.filter(id__in=wanted).order_by("id").values_list("id", "payload").iterator(chunk_size=5)
     ):
-        old = moments[row_id] <= at_ms - _RECENT_SPAN_MS
+        old = moments[row_id] <= at_ms - span_ms
         try:
             frame = decode(payload, metrics=_SPARK_COLUMNS if old else None)
         except CorruptSnapshotError as error:
@@ -245,8 +254,7 @@ def _read_frames(keeper: _Keeper, newest_id: int, at_ms: int) -> Frame | None:
         if keeper.sparks and keeper.sparks[-1].at_ms // SPARK_STEP_MS == frame.at_ms // SPARK_STEP_MS:
             keeper.sparks.pop()
         keeper.sparks.append(_narrow(frame, _spark_columns, keeper.sparks))
-    while len(keeper.recent) > 1 and keeper.recent[0].at_ms < at_ms - _RECENT_SPAN_MS:
-        keeper.recent.popleft()
+    _drop_recent(keeper, at_ms, span_ms)
     while keeper.sparks and keeper.sparks[0].at_ms < at_ms - SPARK_SPAN_MS - SPARK_STEP_MS:
         keeper.sparks.popleft()
     keeper.newest, keeper.newest_id = frame, newest_id
@@ -269,13 +277,38 @@ def _from_blocks(broker_id: int, start_ms: int, end_ms: int) -> list[Frame]:
     return [Frame(moment, found[moment]) for moment in sorted(found)]
 
 
+def _span_ms(keeper: _Keeper) -> float:
+    return max(_RECENT_SPAN_MS, _KEPT_READINGS * max(keeper.every_ms.values(), default=0))
+
+
+def _holds_ms(every_ms: float) -> float:
+    return min(max(every_ms * HOLDS_READINGS, HOLDS_MS), HOLDS_LONGEST_MS)
+
+
+def _drop_recent(keeper: _Keeper, at_ms: int, span_ms: float) -> None:
+    """Drop what is too old, and what is older than two minutes and has no counter that is read seldomer."""
+    while len(keeper.recent) > 1 and keeper.recent[0].at_ms < at_ms - span_ms:
+        keeper.recent.popleft()
+    if span_ms > _RECENT_SPAN_MS:
+        seldom = [name.split(".", 1) for name in keeper.every_ms]
+        kept = [
+            frame
+            for frame in keeper.recent
+            if frame.at_ms >= at_ms - _RECENT_SPAN_MS
+            or not frame.complete
+            or any(name in frame.table(Kind(kind)).columns for kind, name in seldom)
+        ]
+        if len(kept) < len(keeper.recent):
+            keeper.recent = deque(kept)
+
+
 def _hold(keeper: _Keeper, frame: Frame) -> None:
     """Remember gauges that only some snapshots have: a reading holds until the next is overdue."""
     for kind, table in frame.tables.items():
         for name in HELD_GAUGES & table.columns.keys():
             before = keeper.held.get((kind, name))
             pace_ms = frame.at_ms - before.at_ms if before and frame.at_ms > before.at_ms else 0
-            span_ms = min(pace_ms * _HOLDS_READINGS, _HOLDS_LONGEST_MS) if pace_ms else _HOLDS_MS
+            span_ms = _holds_ms(max(pace_ms, keeper.every_ms.get(f"{kind}.{name}", 0)))
             reading = Table(table.slots, {name: table.columns[name]})
             keeper.held[kind, name] = _Reading(frame.at_ms, frame.at_ms + span_ms, reading)
 
@@ -332,67 +365,17 @@ def _table(directory: Directory, kind: Kind, newest: Frame, keeper: _Keeper) -> 
     whole = len(rows) == len(table.slots)
     slots = table.slots if whole else table.slots[rows]
     columns = {name: (table.column(name) if whole else table.column(name)[rows]) for name in stored_names(kind)}
+    read_ms: dict[str, int] = {}
     for name in HELD_GAUGES & columns.keys() - table.columns.keys():
         reading = keeper.held.get((kind, name))
-        if reading and newest.at_ms <= reading.until_ms:
+        if reading and newest.complete and newest.at_ms <= reading.until_ms:
             columns[name] = aligned(reading.table, slots, name)
+            read_ms[name] = reading.at_ms
     for rate, counter in RATES.items():
         if counter in columns:
-            columns[rate] = _current_rate(slots, columns[counter], counter, kind, newest.at_ms, keeper.recent)
-    return PresentTable(slots, [names[slot] for slot in slots.tolist()], columns)
-
-
-def _current_rate(
-    slots: NDArray[np.uint32],
-    now: NDArray[np.float64],
-    counter: str,
-    kind: Kind,
-    at_ms: int,
-    recent: deque[Frame],
-) -> NDArray[np.float64]:
-    """Return what was counted a second since a frame at least MIN_RATE_SPAN_MS before.
-
-    Unknown where the counter fell since then (it restarted). Counters that are too dear for every tick are missing from
-    most snapshots: there the last two that have them give the rate. One that is missing from an incomplete snapshot
-    is unknown now, and so is its rate.
-    """
-    found = np.full(len(slots), np.nan)
-    fell = np.zeros(len(slots), dtype=np.bool_)
-    newest, newest_ms = now.copy(), np.where(np.isnan(now), np.nan, float(at_ms))
-    later = now.copy()
-    may_wait = recent[-1].complete
-    for frame in reversed(recent):
-        if frame.at_ms >= at_ms:
-            continue
-        then = aligned(frame.table(kind), slots, counter)
-        if np.isnan(then).all():
-            may_wait = may_wait and frame.complete
-            continue
-        with np.errstate(invalid="ignore"):
-            fell |= later < then
-            known = ~np.isnan(then)
-            start = known & np.isnan(newest) & may_wait
-            newest, newest_ms = np.where(start, then, newest), np.where(start, float(frame.at_ms), newest_ms)
-            span = newest_ms - frame.at_ms
-            ready = known & np.isnan(found) & (span > 0) & ((span >= MIN_RATE_SPAN_MS) | (frame is recent[0]))
-            found = np.where(ready, (newest - then) / np.where(span > 0, span, 1) * 1000.0, found)
-        later = np.where(known, then, later)
-        if not np.isnan(found).any():
-            break
-        may_wait = may_wait and frame.complete
-    with np.errstate(invalid="ignore"):
-        return np.where(fell | (found < 0), np.nan, found)
-
-
-def aligned(table: Table, slots: NDArray[np.uint32], metric: str) -> NDArray[np.float64]:
-    """Return a metric's values for the given slots, NaN where the table does not have the slot."""
-    values = np.full(len(slots), np.nan)
-    if len(table.slots) == 0 or metric not in table.columns:
-        return values
-    if len(table.slots) == len(slots) and np.array_equal(table.slots, slots):
-        values[:] = table.columns[metric]
-        return values
-    positions = np.minimum(np.searchsorted(table.slots, slots), len(table.slots) - 1)
-    there = table.slots[positions] == slots
-    values[there] = table.columns[metric][positions[there]]
-    return values
+            holds_ms = _holds_ms(keeper.every_ms.get(f"{kind}.{counter}", 0))
+            columns[rate] = current_rate(slots, columns[counter], counter, kind, newest.at_ms, keeper.recent, holds_ms)
+            if counter not in table.columns:
+                read = [frame.at_ms for frame in keeper.recent if counter in frame.table(kind).columns]
+                read_ms |= {rate: read[-1]} if read else {}
+    return PresentTable(slots, [names[slot] for slot in slots.tolist()], columns, read_ms)

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 GAP_CADENCES = 2.5
 # Counters that are too dear for every tick are read once a minute at most: a rate holds until the next reading is due.
 HOLDS_MS = 130_000
-# Where the budget stretches their cadence it holds longer, but not for ever.
-HOLDS_LONGEST_MS, HOLDS_READINGS = 900_000, 1.5
+# Where the budget stretches their cadence it holds longer, but not for ever. The cadence moves with what answers cost.
+HOLDS_LONGEST_MS, HOLDS_READINGS = 900_000, 2.0
 # RabbitMQ's per-object figures move every 5 s. A rate over less than this would show that beat, not the traffic.
 MIN_RATE_SPAN_MS = 9_000
 

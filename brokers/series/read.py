@@ -107,7 +107,7 @@ def read(
         return Series(np.empty(0, dtype=np.int64), none, step_ms or 0, dict(none), dict(none))
 
     def find() -> tuple[History, dict[str, Cells]]:
-        history = open_history(broker_id, start_ms, end_ms, step, context_ms=context_of(metrics))
+        history = open_history(broker_id, start_ms, end_ms, step, context_ms=context_of(broker_id, metrics))
         sums = {name: Sum.of(history.ticks, kind, name) for name in metrics}
         for part in history.parts(kind, slots, _stored(metrics)):
             for name, total in sums.items():
@@ -146,7 +146,7 @@ def read_each(
         return Many(rows, np.empty(0, dtype=np.int64), none, dict(none), dict(none), step_ms or 0)
 
     def find() -> tuple[History, list[tuple[Ticks, dict[str, Shown]]]]:
-        history = open_history(broker_id, start_ms, end_ms, step, context_ms=context_of(metrics))
+        history = open_history(broker_id, start_ms, end_ms, step, context_ms=context_of(broker_id, metrics))
         parts = []
         for part in history.parts(kind, slots, _stored(metrics)):
             cells = {name: part.cells[RATES.get(name, name)] for name in metrics}

@@ -62,7 +62,7 @@ def _values(
     broker_id: int, kind: Kind, metric: str, start_ms: int, end_ms: int, by: By, slots: Sequence[int] | None
 ) -> tuple[NDArray[np.uint32], Floats]:
     step_ms = max(1, (end_ms - start_ms) // _SAMPLES)
-    history = open_history(broker_id, start_ms, end_ms, step_ms, context_ms=context_of([metric]))
+    history = open_history(broker_id, start_ms, end_ms, step_ms, context_ms=context_of(broker_id, [metric]))
     stored = RATES.get(metric, metric)
     slots_found: list[NDArray[np.uint32]] = []
     values: list[Floats] = []

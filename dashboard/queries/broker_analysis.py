@@ -19,8 +19,9 @@ from brokers.lag.present import column
 from brokers.lag.state import ConsumerState
 from brokers.registry.details import NodeDetail, QueueDetail, VhostDetail
 from brokers.registry.slots import KnownObject
+from brokers.series.current import aligned
 from brokers.series.metrics import RATES, Kind
-from brokers.series.present import Present, PresentTable, aligned
+from brokers.series.present import Present, PresentTable
 
 NAN = float("nan")
 T = TypeVar("T")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from brokers.collect.budget import decode_pace
 from brokers.collect.measures import health_of
 from brokers.collect.models import PollState
-from brokers.collect.pace import budget_of, decode_pace
+from brokers.collect.pace import budget_of
 from dashboard import formats
 from dashboard.cells import Cell, Cells
 from dashboard.queries.poll_tiers import TiersShown, tiers_shown

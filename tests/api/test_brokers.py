@@ -14,6 +14,7 @@ from dashboard.acting import connection
 from dashboard.acting.connection import StepShown
 from tests.api.conftest import Api, api_of, check_problem
 from tests.support.builders import make_broker, make_user
+from tests.support.certificates import make_pair
 
 # Acts commit their intent before they begin: these tests need real transactions.
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -237,3 +238,81 @@ def test_it_says_when_stored_secrets_can_not_be_opened(admin: Api, shop: Broker)
     assert "under a key that is not in the key list" in settings["problem"]
     assert admin.status(f"/brokers/{shop.pk}", "PATCH", {"cadence_s": 9}) == 422
     assert admin.status(f"/brokers/{shop.pk}", "PATCH", {"cadence_s": 9, "password": "again"}) == 200
+
+
+def test_it_tells_and_changes_the_budget(admin: Api, shop: Broker) -> None:
+    told = admin.get(f"/brokers/{shop.pk}")["settings"]
+    assert (told["budget_percent"], told["budget_kb_s"]) == (2.0, 1000)
+    answer = admin.call("PATCH", f"/brokers/{shop.pk}", {"budget_percent": 0.25, "budget_kb_s": 64})
+    assert answer.status_code == 200, answer.content
+    told = json.loads(answer.content)["settings"]
+    assert (told["budget_percent"], told["budget_kb_s"]) == (0.25, 64)
+    shop.refresh_from_db()
+    assert (shop.budget_percent, shop.budget_kb_s, shop.cadence_s) == (0.25, 64, 5)
+    assert AuditEntry.objects.get(action="broker.edit").intent["fields"] == ["budget_kb_s", "budget_percent"]
+    assert admin.status("/brokers", "POST", {**NEW, "budget_percent": 10, "budget_kb_s": 5000}) == 201
+    added = Broker.objects.get(name="harbour")
+    assert (added.budget_percent, added.budget_kb_s) == (10, 5000)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"budget_percent": 0}, "budget_percent"),
+        ({"budget_percent": 51}, "budget_percent"),
+        ({"budget_percent": "2"}, "budget_percent"),
+        ({"budget_percent": None}, "budget_percent"),
+        ({"budget_kb_s": 9}, "budget_kb_s"),
+        ({"budget_kb_s": 100_001}, "budget_kb_s"),
+        ({"budget_kb_s": 12.5}, "budget_kb_s"),
+        ({"prometheus_username": "u" * 256}, "prometheus_username"),
+        ({"prometheus_ca_pem": "no certificate"}, "prometheus_ca_pem"),
+        ({"prometheus_password": 7}, "prometheus_password"),
+    ],
+)
+def test_it_takes_no_budget_or_sign_in_that_can_not_be(
+    admin: Api, shop: Broker, change: dict[str, Any], field: str
+) -> None:
+    before = Broker.objects.values().get(pk=shop.pk)
+    for method, path, body in (("PATCH", f"/brokers/{shop.pk}", change), ("POST", "/brokers", {**NEW, **change})):
+        answer = admin.call(method, path, body)
+        assert answer.status_code == 422, answer.content
+        assert field in check_problem(answer)["errors"]
+    assert Broker.objects.values().get() == before
+
+
+def test_it_keeps_the_sign_in_of_prometheus_endpoints_to_itself(admin: Api, shop: Broker) -> None:
+    pem = make_pair("authority", authority=True).cert_pem
+    # The stored password of the management API is not taken to a new address either.
+    change = {
+        "password": "stored-secret-9f3c",
+        "prometheus_urls": ["https://127.0.0.1:9443/metrics"],
+        "prometheus_username": "scraper",
+        "prometheus_password": "secret-of-the-proxy",
+        "prometheus_ca_pem": pem,
+    }
+    answer = admin.call("PATCH", f"/brokers/{shop.pk}", change)
+    assert answer.status_code == 200, answer.content
+    told = json.loads(answer.content)["settings"]
+    assert (told["prometheus_username"], told["has_prometheus_password"]) == ("scraper", True)
+    assert told["prometheus_ca_pem"].strip() == pem.strip()
+    assert "secret-of-the-proxy" not in answer.content.decode()
+    assert "secret-of-the-proxy" not in json.dumps([entry.intent for entry in AuditEntry.objects.all()])
+    shop.refresh_from_db()
+    assert unseal(shop).prometheus_password == "secret-of-the-proxy"
+    # What is not sent stays.
+    assert admin.status(f"/brokers/{shop.pk}", "PATCH", {"cadence_s": 9}) == 200
+    shop.refresh_from_db()
+    assert (shop.prometheus_username, unseal(shop).prometheus_password) == ("scraper", "secret-of-the-proxy")
+    assert unseal(shop).password == "stored-secret-9f3c"
+
+
+def test_it_never_sends_a_stored_sign_in_to_another_prometheus_endpoint(admin: Api, shop: Broker) -> None:
+    mine = {"prometheus_urls": ["http://127.0.0.1:9/metrics"], "prometheus_username": "scraper"}
+    assert admin.status(f"/brokers/{shop.pk}", "PATCH", {**mine, "prometheus_password": "secret-of-the-proxy"}) == 200
+    for method, path in (("PATCH", f"/brokers/{shop.pk}"), ("POST", f"/brokers/{shop.pk}/test")):
+        answer = admin.call(method, path, {"prometheus_urls": ["http://elsewhere:15692/metrics"]})
+        assert answer.status_code == 422, answer.content
+        assert "prometheus_password" in check_problem(answer)["errors"]
+    shop.refresh_from_db()
+    assert shop.prometheus_urls == "http://127.0.0.1:9/metrics"

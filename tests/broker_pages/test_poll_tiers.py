@@ -7,9 +7,9 @@ import time
 import pytest
 from django.test import Client
 
-from brokers.collect.budget import PROBE_MS, Budget, Held, Pace, Tier
+from brokers.collect.budget import PROBE_MS, Budget, Held, Pace, Tier, encode_pace
+from brokers.collect.measures import CallMeasure, TickMeasures, encode, health_of
 from brokers.collect.models import PollState
-from brokers.collect.pace import encode_pace
 from dashboard.accounts.models import Role
 from dashboard.queries.poll_tiers import tiers_shown
 from tests.support.builders import make_broker, make_user
@@ -62,3 +62,18 @@ def test_the_page_has_a_row_for_each_tier() -> None:
     assert f'data-live="b.{broker.pk}.poll.tier.depth.every"' in page
     assert "Capacity, bytes, memory" in page
     assert "left out" in page
+
+
+@pytest.mark.django_db
+def test_the_cost_of_all_is_that_of_the_tiers_by_how_often_each_is_asked() -> None:
+    broker = make_broker("shop")
+    dear = TickMeasures(calls=(CallMeasure("/metrics/detailed", seconds=1.0, tier="details"),))
+    PollState.objects.filter(broker=broker).update(
+        pace=encode_pace(
+            Pace({Tier.DEPTH: Held(10_000, 1, ((0.02, 9),)), Tier.DETAILS: Held(100_000, 1, ((0.98, 9),))})
+        ),
+        measures=encode(dear),
+        cadence_ms=10_000,
+    )
+    health = health_of(PollState.objects.get(broker=broker), 5, NOW_MS)
+    assert health.share == pytest.approx(0.002 + 0.0098)

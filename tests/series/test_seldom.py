@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from brokers.registry import slots
+from brokers.registry.models import Broker
+from brokers.registry.slots import ObjectName
 from brokers.series import upkeep
 from brokers.series.metrics import Kind
+from brokers.series.present import forget, present
 from brokers.series.read import read
 from tests.series.histories import BEGIN, Written
 from tests.support.builders import make_broker
@@ -53,3 +57,45 @@ def test_a_reading_does_not_hold_once_the_next_is_overdue() -> None:
     found = read(written.broker.id, Kind.QUEUE, [0], ["message_bytes"], BEGIN, BEGIN + 20 * MINUTE, step_ms=10_000)
     known = found.times_ms[~np.isnan(found.values["message_bytes"])]
     assert (known[-1] - BEGIN) // 1000 == 540 + 130
+
+
+@pytest.mark.parametrize("every_s", [20, 150, 300])
+def test_consumers_and_rates_hold_between_two_readings_now_and_in_charts(every_s: int) -> None:
+    written = Written(make_broker())
+    written.broker.read_every_ms = {"queue.consumers": every_s * 1000, "queue.published": every_s * 1000}
+    written.broker.save()
+    slots.assign(written.broker, Kind.QUEUE, [ObjectName("/", "orders")], 1)
+    begin = every_s * 2
+    for second in range(0, every_s * 6, 10):
+        row = {"ready": 1.0, "unacked": 0.0}
+        if second % every_s == 0:
+            row |= {"consumers": 3.0, "published": 5.0 * second}
+        written.poll(BEGIN + second * 1000, {0: row}, cadence_ms=10_000)
+        if second < begin:
+            continue
+        now = present(written.broker.id)
+        assert now is not None
+        table = now.table(Kind.QUEUE)
+        assert (table.value(0, "consumers"), table.value(0, "publish_rate")) == (3, 5), second
+        read_ms = BEGIN + second // every_s * every_s * 1000
+        assert table.read_ms.get("consumers", now.at_ms) == table.read_ms.get("publish_rate", now.at_ms) == read_ms
+    start, end = BEGIN + begin * 1000 + 10_000, BEGIN + every_s * 6_000
+    found = read(written.broker.id, Kind.QUEUE, [0], ["consumers", "publish_rate"], start, end, step_ms=10_000)
+    assert set(found.values["consumers"]) == {3.0}
+    assert set(found.values["publish_rate"]) == {5.0}
+    forget(written.broker.id)
+    anew = present(written.broker.id)
+    assert anew is not None
+    assert (anew.table(Kind.QUEUE).value(0, "consumers"), anew.table(Kind.QUEUE).value(0, "publish_rate")) == (3, 5)
+
+
+def test_a_present_does_not_hold_consumers_once_their_next_reading_is_overdue() -> None:
+    written = Written(make_broker())
+    slots.assign(written.broker, Kind.QUEUE, [ObjectName("/", "orders")], 1)
+    Broker.objects.filter(id=written.broker.id).update(read_every_ms={"queue.consumers": 60_000})
+    for second in range(0, 400, 10):
+        row = {"ready": 1.0} | ({"consumers": 3.0} if second % 60 == 0 and second <= 120 else {})
+        written.poll(BEGIN + second * 1000, {0: row}, cadence_ms=10_000)
+        now = present(written.broker.id)
+        assert now is not None
+        assert np.isnan(now.table(Kind.QUEUE).value(0, "consumers")) == (second > 120 + 130)

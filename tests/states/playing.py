@@ -20,8 +20,12 @@ def seen(
     stream: bool = False,
     without: Sequence[str] = (),
     every: int = 1,
+    consumers_every: int = 1,
 ) -> list[list[float]]:
-    """Return the states of each act, poll by poll; `without`: figures never told; `every`: polls that have counters."""
+    """Return the states of each act, poll by poll; `without`: figures never told; `every`: polls that have counters.
+
+    `consumers_every`: polls in which consumers are read.
+    """
     memory = Memory()
     found: list[list[float]] = [[] for _ in acts]
     for number, shown in enumerate(played(acts, beats or Beats())):
@@ -31,6 +35,8 @@ def seen(
         if number % every:
             for name in ("published", "delivered", "acknowledged", "redelivered"):
                 figures[name] = np.array([math.nan])
+        if number % consumers_every:
+            figures["consumers"] = np.array([math.nan])
         flags = [np.array([flag]) for flag in (letters, waits, stream)]
         memory, states = step(memory, Tick(shown.at_ms, np.array([7], dtype=np.uint32), figures, *flags))
         found[shown.act].append(float(states[0]))

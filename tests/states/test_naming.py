@@ -78,3 +78,26 @@ def test_counters_that_are_read_seldom_make_no_false_state() -> None:
     assert set(before[3:]) == {OK}
     _, stopped = seen([WELL, Act(60, 10)], every=6)
     assert named_after(stopped, STOPPED)
+
+
+def test_consumers_that_are_read_seldom_make_no_false_state() -> None:
+    before, _ = seen([Act(200, 10, 200, 1, 50), Act(40, 10)], every=6, consumers_every=9)
+    assert set(before[3:]) == {OK}
+    _, stopped = seen([WELL, Act(150, 10)], every=6, consumers_every=9)
+    assert named_after(stopped, STOPPED)
+
+
+def test_it_claims_nothing_before_consumers_were_read_once() -> None:
+    [states] = seen([Act(60, 10, 200, 1, 50)], without=("consumers",))
+    assert all(map(math.isnan, states))
+
+
+def test_nobody_is_said_to_have_stopped_where_a_backlog_falls_since_consumers_were_read() -> None:
+    _, served = seen([Act(50, 10, prefill=500), Act(200, 10, 400, 2, 50)], every=40, consumers_every=40)
+    assert STOPPED not in served[3:]
+
+
+def test_ticks_that_the_budget_stretches_are_no_gaps() -> None:
+    slow = Beats(polled_s=200)
+    [states] = seen([Act(4000, 1, prefill=100)], slow)
+    assert states[-1] == STOPPED
