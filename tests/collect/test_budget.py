@@ -115,7 +115,7 @@ def test_it_says_so_where_even_the_slowest_cadence_passes_the_budget(costs: dict
 
 
 @settings(deadline=None)
-@given(st.floats(0.005, 2), st.integers(0, 10**9))
+@given(st.floats(0.005, 0.25), st.integers(0, 10**9))
 def test_it_does_not_go_to_and_fro_where_costs_are_noisy(cost: float, seed: int) -> None:
     held = {tier: Held() for tier in (Tier.DEPTH, Tier.COUNTERS, Tier.DETAILS)}
     every: dict[Tier, int] = {}
@@ -126,8 +126,8 @@ def test_it_does_not_go_to_and_fro_where_costs_are_noisy(cost: float, seed: int)
         seen.append(every[Tier.DEPTH])
     settled_at = seen[40:]
     shrunk = sum(after < before for before, after in pairwise(settled_at))
-    # It follows the dearest that the noise shows, and stays there; a tier that is left out at last leaves room once.
-    assert shrunk <= 2
+    # It follows the dearest that the noise shows, and stays there. (Dearer still, a tier may be left out any time.)
+    assert shrunk == 0
     assert max(settled_at) <= 1.4 * min(settled_at)
 
 
