@@ -42,8 +42,6 @@ SMALL = 50_000
 SLOWEST_MS = 300_000
 SLOWEST_OPTIONAL_MS = 600_000
 PROBE_MS = 1_800_000
-# Answers that are so far apart are few.
-SELDOM_MS = 60_000
 # Periods shrink only where they can by this factor.
 RELAX = 1.75
 # A line that carries fewer bytes a second than this in an answer of `LONG` bytes or more is spared.
@@ -118,19 +116,8 @@ class Held(msgspec.Struct, frozen=True):
 
     @property
     def cost(self) -> Cost | None:
-        """The smoothed cost; None where there was no answer yet.
-
-        Two deadlines in a row are no noise any more; and where answers are minutes apart two that are clearly cheaper
-        must do: it would be long until most of them are.
-        """
-        if self.late >= 2:
-            return smoothed(self.recent[-self.late :])
-        found = smoothed(self.recent)
-        if found is None or self.every_ms < SELDOM_MS or len(self.recent) < 2:
-            return found
-        (one, one_size), (other, other_size) = self.recent[-2:]
-        cheaper = Cost(max(one, other), max(one_size, other_size))
-        return cheaper if cheaper.seconds * RELAX <= found.seconds else found
+        """The smoothed cost; None where there was no answer yet. Two deadlines in a row are no noise any more."""
+        return smoothed(self.recent[-self.late :] if self.late >= 2 else self.recent)
 
 
 class Pace(msgspec.Struct, frozen=True):

@@ -62,7 +62,9 @@ def _cells(at: str, held: Held, cost: Cost | None, share: float, now_ms: int) ->
         if held.asked_ms
         else Cell(text="—", unknown=none),
         f"{at}.last": Cell(text=formats.seconds(last_s)) if held.recent else Cell(text="—", unknown=none),
-        f"{at}.cost": Cell(text=formats.seconds(cost.seconds), exact=f"The median of {len(held.recent)} answers.")
+        f"{at}.cost": Cell(
+            text=formats.seconds(cost.seconds), exact=f"One of the cheapest of {len(held.recent)} answers."
+        )
         if cost
         else Cell(text="—", unknown=none),
         f"{at}.size": Cell(text=formats.size(last_bytes)) if held.recent else Cell(text="—", unknown=none),

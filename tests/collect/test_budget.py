@@ -264,12 +264,3 @@ def test_one_deadline_among_answers_is_noise() -> None:
     pace = silent(Pace({Tier.DEPTH: Held(5000, 1, ((0.004, 900),) * 3)}), 3.7, 2, Budget(), 5000)
     assert pace.of(Tier.DEPTH).cost == Cost(0.004, 900)
     assert remember(pace.of(Tier.DEPTH), 0.004, 900, 3).late == 0
-
-
-def test_where_answers_are_minutes_apart_two_cheap_ones_are_enough() -> None:
-    held = Held(160_000, 1, ((3.0, 9), (5.0, 9), (2.0, 9), (4.0, 9)))
-    held = remember(held, 0.05, 9, 2)
-    assert held.cost == Cost(3.0, 9)
-    assert remember(held, 0.04, 9, 3).cost == Cost(0.05, 9)
-    # One dear answer among cheap ones still changes nothing.
-    assert Held(160_000, 1, ((0.05, 9),) * 6 + ((3.0, 9),)).cost == Cost(0.05, 9)
