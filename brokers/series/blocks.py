@@ -59,6 +59,32 @@ class Block:
         data = memoryview(self._payload)[begin : begin + column.size]
         return coding.decode(column, data, len(self.slots), self.samples, rows)
 
+    def reduced(self, name: str) -> coding.Reduced | None:
+        """Return all samples of a column as one, of all objects; None where nothing is known."""
+        found = self._places.get(name)
+        if found is None or not self.samples:
+            return None
+        column, begin = found
+        data = memoryview(self._payload)[begin : begin + column.size]
+        return coding.reduce(column, data, len(self.slots), self.samples)
+
+    def summed(self, name: str) -> Floats | None:
+        """Return the sum of all objects at each sample; None where any is unknown at any."""
+        found = self._places.get(name)
+        if found is None:
+            return None
+        column, begin = found
+        data = memoryview(self._payload)[begin : begin + column.size]
+        return coding.add_up(column, data, len(self.slots), self.samples)
+
+    def same_for_all(self, name: str) -> Floats | None:
+        """Return a column of which all objects have the same row, which is that; None of any other."""
+        found = self._places.get(name)
+        if found is None or len(found[0].rows) > 1 or found[0].masks:
+            return None
+        row: Floats = self.column(name, [0])[0]
+        return row
+
 
 class Builder:
     """Makes the block of one group's objects, a column at a time; `slots` ascending. `known`: values that are known."""
@@ -109,7 +135,7 @@ def decode(payload: bytes | memoryview, group: int) -> Block:
     if payload[:3] != MAGIC or len(payload) < begin:
         raise CorruptBlockError("the payload does not begin like a block")
     try:
-        plain = zstandard.ZstdDecompressor().decompress(payload[7:begin], max_output_size=4_000_000)
+        plain = coding.decompressed(payload[7:begin], 4_000_000)
         header = msgspec.msgpack.decode(plain, type=_Header)
     except (msgspec.MsgspecError, zstandard.ZstdError) as error:
         raise CorruptBlockError(f"the block's header can't be read: {error}") from error
@@ -153,7 +179,9 @@ def decode_ticks(payload: bytes | memoryview) -> Ticks:
     found: dict[str, NDArray[np.int64]] = {}
     for column in header.columns:
         data = payload[begin : begin + column.size]
-        found[column.name] = coding.decode(column, data, 1, header.samples, [0])[0].astype(np.int64)
+        values = coding.decode(column, data, 1, header.samples, [0])[0].astype(np.int64)
+        # Most of them are the same at every sample, and take no memory so.
+        found[column.name] = values if column.pages else np.broadcast_to(values[0], header.samples)
         begin += column.size
     none = np.empty(0, dtype=np.int64)
     times, cadences, complete, polls, resolution = (found.get(name, none) for name in _TICK_FIELDS)

@@ -7,7 +7,7 @@ and either into the steps of a chart.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -314,6 +314,16 @@ class Sum:
         else:
             self._broken |= (present & np.isnan(cells.last)).any(axis=0)
         self._sums["last"] += np.nansum(np.where(present, cells.last, 0.0), axis=0)
+
+    def add_known(self, places: NDArray[np.intp], sums: Mapping[str, Floats]) -> None:
+        """Add what objects of a gauge that were there in all polls come to at some samples; NaN: not all is known.
+
+        `sums`: of their means (`total`), bounds and last values.
+        """
+        self._present[places] = True
+        self._broken[places] |= np.isnan(sums["total"])
+        for field, values in sums.items():
+            self._sums[field][places] += np.nan_to_num(values)
 
     def cells(self) -> Cells:
         """Return the sum as the cells of one object: unknown where a part that is there is unknown, or none is."""

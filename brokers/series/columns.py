@@ -7,7 +7,9 @@ the sign of a zero is lost among whole numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -42,6 +44,18 @@ class Column(msgspec.Struct, array_like=True):
     # By object: which of the distinct masks it has, 255: all is known. Empty: all is known of all.
     masks: bytes
     mask_size: int
+
+
+# zstandard's objects must not be shared between threads, and take longer to make than to use.
+_local = threading.local()
+
+
+def decompressed(data: bytes | memoryview, limit: int) -> bytes:
+    """Return what a zstd frame holds, up to `limit` bytes. Raises ZstdError."""
+    if not hasattr(_local, "decompressor"):
+        _local.decompressor = zstandard.ZstdDecompressor()
+    plain: bytes = _local.decompressor.decompress(data, max_output_size=limit)
+    return plain
 
 
 def encode(name: str, values: Floats) -> tuple[Column, bytes]:
@@ -89,11 +103,11 @@ def decode(column: Column, data: bytes | memoryview, objects: int, samples: int,
     """Return some objects of a stored matrix. Raises CorruptBlockError."""
     if len(data) != column.size:
         raise CorruptBlockError("the block is cut off")
-    which = np.frombuffer(column.rows, dtype=np.uint8)
-    if len(which) == 1:
-        which = np.broadcast_to(which, objects)
+    if len(rows) == 1:
+        return _decode_one(column, data, samples, rows[0])
+    which = _which(column, objects)
     wanted = which[list(rows)]
-    constants = np.frombuffer(column.constants, dtype=f"<{column.dtype}").astype(np.float64)
+    constants = _constants(column)
     found = np.full((len(wanted), samples), np.nan)
     still = wanted < len(constants)
     if still.any():
@@ -101,7 +115,7 @@ def decode(column: Column, data: bytes | memoryview, objects: int, samples: int,
     moving = np.flatnonzero((wanted != _UNKNOWN) & ~still)
     if len(moving):
         numbers = wanted[moving].astype(np.intp) - len(constants)
-        pages = _decode_pages(column, data, samples, np.unique(numbers // PAGE_ROWS), _moving(which, len(constants)))
+        pages = _decode_pages(column, data, samples, np.unique(numbers // PAGE_ROWS).tolist(), _moving(column))
         for target, number in zip(moving.tolist(), numbers.tolist(), strict=True):
             found[target] = pages[number // PAGE_ROWS][number % PAGE_ROWS]
     if column.masks:
@@ -109,9 +123,95 @@ def decode(column: Column, data: bytes | memoryview, objects: int, samples: int,
     return found
 
 
-def _moving(which: NDArray[np.uint8], constants: int) -> int:
-    held = which[which != _UNKNOWN]
-    return int(held.max()) + 1 - constants if len(held) else 0
+def _decode_one(column: Column, data: bytes | memoryview, samples: int, row: int) -> Floats:
+    """Return one object as `decode` does, 1 × samples, with no work for those beside it."""
+    which = column.rows[0] if len(column.rows) == 1 else column.rows[row]
+    if which == _UNKNOWN:
+        return np.full((1, samples), np.nan)
+    constants = _constants(column)
+    if which < len(constants):
+        found = np.full((1, samples), constants[which])
+    else:
+        page, place = divmod(which - len(constants), PAGE_ROWS)
+        rows = _decode_pages(column, data, samples, [page], _moving(column))[page]
+        found = rows[place : place + 1].astype(np.float64)
+    if column.masks and column.masks[row] != _UNKNOWN:
+        _apply_masks(column, data, found, [row])
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Reduced:
+    """What all samples of a matrix come to, by object: NaN, and 0 of `total` and `count`, where nothing is known.
+
+    `last` known, `least` and `greatest`, `total`: the sum of the known ones, `count`: how many are known.
+    """
+
+    last: Floats
+    least: Floats
+    greatest: Floats
+    total: Floats
+    count: Floats
+
+
+def reduce(column: Column, data: bytes | memoryview, objects: int, samples: int) -> Reduced:
+    """Return each object of a stored matrix as one sample; what does not move is not unpacked.
+
+    Raises CorruptBlockError.
+    """
+    rows = _distinct_rows(column, data, samples)
+    constants = _constants(column)
+    # Where something is unknown, what was known before it stands: it changes neither the last nor the bounds.
+    last = np.concatenate((constants, rows[:, -1], (np.nan,)))
+    least = np.concatenate((constants, rows.min(axis=1), (np.nan,)))
+    greatest = np.concatenate((constants, rows.max(axis=1), (np.nan,)))
+    total = np.concatenate((constants * samples, rows.sum(axis=1, dtype=np.float64), (0.0,)))
+    which = np.minimum(_which(column, objects), len(last) - 1)
+    count = np.where(which == len(last) - 1, 0.0, float(samples))
+    found = Reduced(last[which], least[which], greatest[which], total[which], count)
+    for row, unknown in _masks(column, data, samples, range(objects) if column.masks else ()):
+        number = int(which[row]) - len(constants)
+        hidden = rows[number][unknown].sum(dtype=np.float64) if number >= 0 else constants[which[row]] * unknown.sum()
+        found.total[row] -= hidden
+        found.count[row] -= unknown.sum()
+    return found
+
+
+def add_up(column: Column, data: bytes | memoryview, objects: int, samples: int) -> Floats | None:
+    """Return the sum of all objects at each sample; None where any is unknown at any. Raises CorruptBlockError."""
+    which = _which(column, objects)
+    if column.masks or (which == _UNKNOWN).any():
+        return None
+    constants = _constants(column)
+    times = np.bincount(which, minlength=len(constants))
+    rows = _distinct_rows(column, data, samples)
+    moving: Floats = times[len(constants) :].astype(np.float64) @ rows.astype(np.float64)
+    return moving + float(times[: len(constants)] @ constants)
+
+
+def _distinct_rows(column: Column, data: bytes | memoryview, samples: int) -> NDArray[np.generic]:
+    """Return the rows that move, each once, as they are stored."""
+    if len(data) != column.size:
+        raise CorruptBlockError("the block is cut off")
+    if not column.pages:
+        return np.empty((0, samples), dtype=column.dtype)
+    pages = _decode_pages(column, data, samples, range(len(column.pages)), _moving(column))
+    return np.concatenate(list(pages.values()))
+
+
+def _which(column: Column, objects: int) -> NDArray[np.uint8]:
+    which = np.frombuffer(column.rows, dtype=np.uint8)
+    return np.broadcast_to(which, objects) if len(which) == 1 else which
+
+
+def _constants(column: Column) -> Floats:
+    return np.frombuffer(column.constants, dtype=f"<{column.dtype}").astype(np.float64)
+
+
+def _moving(column: Column) -> int:
+    """Return how many distinct rows are stored as pages."""
+    held = column.rows.replace(bytes((_UNKNOWN,)), b"")
+    return max(held) + 1 - len(column.constants) // int(column.dtype[1]) if held else 0
 
 
 def _filled(values: Floats, unknown: NDArray[np.bool_]) -> Floats:
@@ -143,7 +243,7 @@ def _encode_pages(stored: NDArray[np.generic]) -> tuple[bytes, list[bytes]]:
 
 
 def _decode_pages(
-    column: Column, data: bytes | memoryview, samples: int, wanted: NDArray[np.intp], rows: int
+    column: Column, data: bytes | memoryview, samples: int, wanted: Sequence[int], rows: int
 ) -> dict[int, NDArray[np.generic]]:
     begins = np.cumsum([column.mask_size + column.meta, *column.pages])
     found: dict[int, NDArray[np.generic]] = {}
@@ -151,7 +251,7 @@ def _decode_pages(
         file, _ = wrapped.FileDecompressor.new(_PCO_HEADER)
         meta = bytes(data[column.mask_size : column.mask_size + column.meta])
         chunk, _ = file.chunk_decompressor(meta, _DTYPES[column.dtype])
-        for page in wanted.tolist():
+        for page in wanted:
             many = min(PAGE_ROWS, rows - page * PAGE_ROWS)
             target = np.empty(many * samples, dtype=column.dtype)
             chunk.read_page_into(bytes(data[begins[page] : begins[page + 1]]), len(target), target)
@@ -174,14 +274,23 @@ def _encode_masks(unknown: NDArray[np.bool_]) -> tuple[bytes, bytes]:
 
 
 def _apply_masks(column: Column, data: bytes | memoryview, found: Floats, rows: list[int]) -> None:
-    samples = found.shape[1]
+    for target, unknown in _masks(column, data, found.shape[1], rows):
+        found[target, unknown] = np.nan
+
+
+def _masks(
+    column: Column, data: bytes | memoryview, samples: int, rows: Sequence[int]
+) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+    """Yield which of `rows` are unknown at some samples, by index, and at which."""
+    if not rows:
+        return
     width = (samples + 7) // 8
     try:
-        plain = zstandard.ZstdDecompressor().decompress(data[: column.mask_size], max_output_size=64 * width)
+        plain = decompressed(data[: column.mask_size], 64 * width)
     except zstandard.ZstdError as error:
         raise CorruptBlockError(f"a mask can't be unpacked: {error}") from error
     which = np.frombuffer(column.masks, dtype=np.uint8)
     for target, row in enumerate(rows):
         if which[row] != _UNKNOWN:
             packed = np.frombuffer(plain, np.uint8, width, int(which[row]) * width)
-            found[target, np.unpackbits(packed, count=samples).astype(np.bool_)] = np.nan
+            yield target, np.unpackbits(packed, count=samples).astype(np.bool_)

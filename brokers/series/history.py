@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brokers.registry.models import Broker
-from brokers.series import blocks, snapshots
-from brokers.series.cells import Cells, Ticks, joined_cells, joined_ticks, reduce_cells
+from brokers.series import blocks, bulk, snapshots, sql
+from brokers.series.cells import Cells, Sum, Ticks, joined_cells, joined_ticks, reduce_cells
 from brokers.series.codec import Packed
 from brokers.series.columns import CorruptBlockError, Floats
 from brokers.series.coverage import Stretch, Window, cover
@@ -61,24 +61,56 @@ class History:
         """Yield the stored metrics of objects (None: of all that are there), whole groups at a time, slots ascending.
 
         Objects that are asked for and in no sample are not left out. Only `fields` of the cells are wanted. `whole`:
-        each piece as one sample. Raises MovedError where what was found when the history was opened is no longer there.
+        each piece as one sample, without `there`. Raises MovedError where what was found when the history was opened is
+        no longer there.
         """
         tables = [list(snapshots.opened(piece.rows, kind, metrics)) for piece in self.pieces]
         wanted = None if slots is None else np.unique(np.asarray(slots, dtype=np.uint32))
-        groups = self._groups(kind, tables) if wanted is None else np.unique(wanted // blocks.GROUP)
-        samples = sum(len(piece.ticks) for piece in self.pieces)
-        many = max(1, _CELLS_AT_ONCE // max(1, samples * blocks.GROUP * len(metrics)))
-        for begin in range(0, len(groups), many):
-            chunk = groups[begin : begin + many]
-            opened = self._open(kind, chunk)
+        unseen = False
+        for chunk, opened in self._chunks(kind, wanted, tables, 1 if whole else len(metrics)):
             if wanted is None:
                 found = _slots_in(chunk, opened, tables)
             else:
                 found = wanted[np.isin(wanted // blocks.GROUP, chunk)]
+            unseen = unseen or len(opened) < len(chunk) * len(self._span_ids())
             if len(found):
                 yield self._part(kind, found, metrics, opened, tables, fields, whole)
+        self._check(unseen=unseen)
+
+    def add_up(self, kind: Kind, slots: Sequence[int], metrics: Sequence[str], sums: Mapping[str, Sum]) -> None:
+        """Add the stored metrics of objects to sums, by the metrics' names or those of their rates.
+
+        Raises MovedError like `parts`.
+        """
+        tables = [list(snapshots.opened(piece.rows, kind, metrics)) for piece in self.pieces]
+        wanted = np.unique(np.asarray(slots, dtype=np.uint32))
+        unseen = False
+        for chunk, opened in self._chunks(kind, wanted, tables, len(metrics)):
+            mine = wanted[np.isin(wanted // blocks.GROUP, chunk)]
+            for name, total in sums.items():
+                stored = RATES.get(name, name)
+                left = bulk.add_up(self.pieces, kind, mine, name, opened, tables, total) if len(mine) > 1 else mine
+                if len(left):
+                    part = self._part(kind, left, [stored], opened, tables, ALL_FIELDS, False)
+                    total.add(part.cells[stored], part.there)
+            unseen = unseen or len(opened) < len(chunk) * len(self._span_ids())
+        self._check(unseen=unseen)
+
+    def _chunks(
+        self, kind: Kind, wanted: NDArray[np.uint32] | None, tables: Sequence[list[tuple[int, Packed]]], metrics: int
+    ) -> Iterator[tuple[NDArray[np.integer], dict[tuple[int, int], blocks.Block]]]:
+        """Yield groups with their blocks, as many at a time as memory allows."""
+        groups = self._groups(kind, tables) if wanted is None else np.unique(wanted // blocks.GROUP)
+        samples = sum(len(piece.ticks) for piece in self.pieces)
+        many = max(1, _CELLS_AT_ONCE // max(1, samples * blocks.GROUP * metrics))
+        for begin in range(0, len(groups), many):
+            chunk = groups[begin : begin + many]
+            yield chunk, self._open(kind, chunk)
+
+    def _check(self, *, unseen: bool) -> None:
+        """Raise MovedError where a block was not there because its span was moved; most objects are in every span."""
         ids = self._span_ids()
-        if ids and Span.objects.filter(id__in=ids).count() < len(ids):
+        if unseen and ids and Span.objects.filter(id__in=ids).count() < len(ids):
             raise MovedError
 
     def _part(
@@ -91,16 +123,16 @@ class History:
         fields: frozenset[str],
         whole: bool,
     ) -> Part:
-        found = [
-            piece.read(kind, slots, metrics, opened, table, fields)
-            for piece, table in zip(self.pieces, tables, strict=True)
-        ]
         if whole:
-            one = np.zeros(1, dtype=np.intp)
             found = [
-                (there, {name: reduce_cells(part, one, fields) for name, part in cells.items()})
-                for there, cells in found
-                if there.shape[1]
+                _whole(piece, kind, slots, metrics, opened, table, fields)
+                for piece, table in zip(self.pieces, tables, strict=True)
+                if len(piece.ticks) > piece.first
+            ]
+        else:
+            found = [
+                piece.read(kind, slots, metrics, opened, table, fields)
+                for piece, table in zip(self.pieces, tables, strict=True)
             ]
         return Part(
             slots,
@@ -123,13 +155,7 @@ class History:
         found: dict[tuple[int, int], blocks.Block] = {}
         if not ids or not len(groups):
             return found
-        rows = Block.objects.filter(span_id__in=ids, kind=str(kind))
-        # Groups that lie side by side are a range of the index.
-        if int(groups[-1]) - int(groups[0]) + 1 == len(groups):
-            rows = rows.filter(group__gte=int(groups[0]), group__lte=int(groups[-1]))
-        else:
-            rows = rows.filter(group__in=groups.tolist())
-        for span_id, group, payload in rows.values_list("span_id", "group", "payload").iterator(chunk_size=50):
+        for span_id, group, payload in sql.block_rows(ids, str(kind), groups.tolist()):
             try:
                 found[span_id, group] = blocks.decode(payload, group)
             except CorruptBlockError as error:
@@ -178,6 +204,26 @@ def level_of(broker_id: int, level: Level, start_ms: int, end_ms: int) -> Histor
     rows = snapshots.rows_between(broker_id, start_ms - LONG_CONTEXT_MS, end_ms - 1) if level is Level.RAW else []
     spans = spans_between(broker_id, start_ms - LONG_CONTEXT_MS, end_ms, (level,))
     return history_of(broker_id, [piece_of(Stretch(level, start_ms, end_ms), spans, rows, LONG_CONTEXT_MS)])
+
+
+def _whole(
+    piece: Piece,
+    kind: Kind,
+    slots: NDArray[np.uint32],
+    metrics: Sequence[str],
+    opened: dict[tuple[int, int], blocks.Block],
+    tables: list[tuple[int, Packed]],
+    fields: frozenset[str],
+) -> tuple[Floats, dict[str, Cells]]:
+    quick = {name: bulk.whole(piece, kind, name, slots, opened, tables) for name in metrics}
+    found = {name: cells for name, cells in quick.items() if cells is not None}
+    others = [name for name in metrics if name not in found]
+    # Who was there in how many polls is nothing that a whole range can tell.
+    there = np.full((len(slots), 1), np.nan)
+    if others:
+        _, read = piece.read(kind, slots, others, opened, tables, fields)
+        found |= {name: reduce_cells(part, np.zeros(1, dtype=np.intp), fields) for name, part in read.items()}
+    return there, found
 
 
 def _distinct(tables: Sequence[list[tuple[int, Packed]]]) -> list[NDArray[np.uint32]]:

@@ -36,12 +36,17 @@ Tables = Sequence[tuple[int, Packed]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
+class Source:
     """Samples of a span: which of its own, and where they stand in the piece."""
 
     span_id: int
     samples: NDArray[np.intp]
     places: NDArray[np.intp]
+
+    @property
+    def where(self) -> slice | NDArray[np.intp]:
+        """Return `places` as a slice where they are neighbours, which nearly all are."""
+        return run(self.places)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,7 @@ class Piece:
     level: Level
     ticks: Ticks
     first: int
-    sources: Sequence[_Source]
+    sources: Sequence[Source]
     rows: Sequence[SnapshotRow]
     # Where each of `rows` stands among the samples.
     row_places: NDArray[np.intp]
@@ -119,14 +124,40 @@ class Piece:
                 block = opened.get((source.span_id, group))
                 if block is None:
                     continue
-                _, targets, rows = np.intersect1d(slots, block.slots, assume_unique=True, return_indices=True)
+                targets, rows = common(slots, block.slots)
                 if not len(rows):
                     continue
                 whole = len(source.samples) == block.samples
+                where = source.where
+                one = int(targets[0]) if len(targets) == 1 else None
                 for name, values in into.items():
-                    if block.has(name):
-                        found = block.column(name, rows.tolist())
-                        values[np.ix_(targets, source.places)] = found if whole else found[:, source.samples]
+                    if not block.has(name):
+                        continue
+                    found = block.column(name, rows.tolist())
+                    found = found if whole else found[:, source.samples]
+                    if one is not None:
+                        values[one, where] = found[0]
+                    elif isinstance(where, slice):
+                        values[run(targets), where] = found
+                    else:
+                        values[np.ix_(targets, where)] = found
+
+
+def common(slots: NDArray[np.uint32], others: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the places in both of what both have; both ascending."""
+    if not len(slots):
+        return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
+    place = np.minimum(np.searchsorted(slots, others), len(slots) - 1)
+    rows = np.flatnonzero(slots[place] == others)
+    return place[rows], rows
+
+
+def run(places: NDArray[np.intp]) -> slice | NDArray[np.intp]:
+    """Return places as a slice where they are neighbours."""
+    count = len(places)
+    if count and places[-1] - places[0] == count - 1 and (count < 3 or (np.diff(places) == 1).all()):
+        return slice(int(places[0]), int(places[0]) + count)
+    return places
 
 
 def raw_cells(kind: Kind, metric: str, ticks: Ticks, values: Floats, there: Floats) -> Cells:
@@ -166,7 +197,8 @@ def piece_of(
     chosen: list[NDArray[np.intp]] = []
     for span in spans:
         times = span.ticks.times_ms
-        chosen.append(np.flatnonzero((times >= since_ms) & (times < stretch.end_ms) & ~np.isin(times, newer)))
+        inside = (times >= since_ms) & (times < stretch.end_ms)
+        chosen.append(np.flatnonzero(inside & ~np.isin(times, newer) if len(newer) else inside))
     parts = [span.ticks.part(samples) for span, samples in zip(spans, chosen, strict=True)]
     ticks = joined_ticks([*parts, ticks_of(rows)])
     order = np.argsort(ticks.times_ms, kind="stable")
@@ -174,7 +206,7 @@ def piece_of(
     places[order] = np.arange(len(order))
     sources, begin = [], 0
     for span, samples in zip(spans, chosen, strict=True):
-        sources.append(_Source(span.id, samples, places[begin : begin + len(samples)]))
+        sources.append(Source(span.id, samples, places[begin : begin + len(samples)]))
         begin += len(samples)
     ticks = ticks.part(order)
     first = int(np.searchsorted(ticks.times_ms, stretch.start_ms))

@@ -109,9 +109,7 @@ def read(
     def find() -> tuple[History, dict[str, Cells]]:
         history = open_history(broker_id, start_ms, end_ms, step, context_ms=context_of(broker_id, metrics))
         sums = {name: Sum.of(history.ticks, kind, name) for name in metrics}
-        for part in history.parts(kind, slots, _stored(metrics)):
-            for name, total in sums.items():
-                total.add(part.cells[RATES.get(name, name)], part.there)
+        history.add_up(kind, slots, _stored(metrics), sums)
         return history, {name: total.cells() for name, total in sums.items()}
 
     history, found = consistent(find)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from brokers.series import sql
 from brokers.series.codec import CorruptSnapshotError, Packed, packed
 from brokers.series.metrics import Kind
 from brokers.series.models import Snapshot
@@ -47,8 +48,10 @@ _lock = threading.Lock()
 
 def rows_between(broker_id: int, start_ms: int, end_ms: int) -> list[SnapshotRow]:
     """Return the rows of the log between two moments (both inclusive), by time; of equal times the later written."""
-    found = Snapshot.objects.filter(broker_id=broker_id, at_ms__gte=start_ms, at_ms__lte=end_ms).order_by("at_ms", "id")
-    rows = [SnapshotRow(*row) for row in found.values_list("id", "at_ms", "stored_ms", "cadence_ms", "complete")]
+    rows = [
+        SnapshotRow(row[0], row[1], row[2], row[3], bool(row[4]))
+        for row in sql.snapshot_rows(broker_id, start_ms, end_ms)
+    ]
     return list({row.at_ms: row for row in rows}.values())
 
 

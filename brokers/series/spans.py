@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from django.db import IntegrityError, transaction
 
-from brokers.series import blocks
+from brokers.series import blocks, sql
 from brokers.series.cells import Ticks, no_ticks
 from brokers.series.levels import Level
 from brokers.series.metrics import Kind
@@ -22,7 +23,7 @@ LOOKS_BACK_MS = HOLDS_LONGEST_MS + 60_000
 
 @dataclass(frozen=True, slots=True)
 class SpanRow:
-    """A span without its blocks."""
+    """A span without its blocks; `packed` are its samples as they are stored, empty where they were not asked for."""
 
     id: int
     level: Level
@@ -30,7 +31,19 @@ class SpanRow:
     end_ms: int
     stale: bool
     stored_bytes: int
-    ticks: Ticks
+    packed: bytes = b""
+
+    @property
+    def ticks(self) -> Ticks:
+        """Return the samples; none where they were not asked for. Not to be written into."""
+        return unpacked_ticks(self.packed) if self.packed else no_ticks()
+
+
+# A reader opens the same few spans again and again: hours of polls take 10 kB a span.
+@lru_cache(maxsize=256)
+def unpacked_ticks(packed: bytes) -> Ticks:
+    """Return the samples of a span, which never change, from memory where they were asked for lately."""
+    return blocks.decode_ticks(packed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +75,23 @@ def spans_between(
     broker_id: int, start_ms: int, end_ms: int, levels: Iterable[Level] = tuple(Level), *, ticks: bool = True
 ) -> list[SpanRow]:
     """Return the spans whose windows touch [start_ms, end_ms), by level and time; without `ticks` cheaper."""
+    if ticks:
+        rows = sql.span_rows(broker_id, start_ms, end_ms, [int(level) for level in levels])
+        return [
+            SpanRow(row_id, _LEVELS[level], start, end, bool(stale), stored, bytes(packed))
+            for row_id, level, start, end, stale, stored, packed in rows
+        ]
     found = Span.objects.filter(
         broker_id=broker_id, level__in=[int(level) for level in levels], end_ms__gt=start_ms, start_ms__lt=end_ms
     ).order_by("level", "start_ms")
-    names = ["id", "level", "start_ms", "end_ms", "stale", "stored_bytes", *(["ticks"] if ticks else [])]
+    names = ("id", "level", "start_ms", "end_ms", "stale", "stored_bytes")
     return [
-        SpanRow(row[0], Level(row[1]), row[2], row[3], row[4], row[5], _ticks(row)) for row in found.values_list(*names)
+        SpanRow(row_id, _LEVELS[level], start, end, stale, stored)
+        for row_id, level, start, end, stale, stored in found.values_list(*names)
     ]
 
 
-def _ticks(row: Sequence[bytes]) -> Ticks:
-    return blocks.decode_ticks(row[6]) if len(row) > 6 else no_ticks()
+_LEVELS = {int(level): level for level in Level}
 
 
 def write(

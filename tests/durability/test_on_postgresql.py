@@ -20,7 +20,7 @@ from tests.support.postgres import Postgres
 _ROOT = Path(__file__).resolve().parents[2]
 # What reads and writes tables and needs no broker: claims, slots, snapshots, blocks, roll-ups.
 _STORED = [
-    *(f"tests/series/test_{name}.py" for name in ("read", "upkeep", "retention", "present")),
+    *(f"tests/series/test_{name}.py" for name in ("read", "reference", "upkeep", "retention", "present")),
     "tests/registry/test_slots.py",
     "tests/collect/test_claims.py",
     "tests/live/test_tail.py",

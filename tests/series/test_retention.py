@@ -9,7 +9,6 @@ import pytest
 from django.conf import LazySettings
 
 from brokers.series import retention, upkeep
-from brokers.series.cells import no_ticks
 from brokers.series.compact import Log
 from brokers.series.levels import Level
 from brokers.series.metrics import Kind
@@ -34,7 +33,7 @@ HOUR, DAY = 3_600_000, 86_400_000
 
 
 def span(row_id: int, level: Level, start_h: float, end_h: float, *, stale: bool = False) -> SpanRow:
-    return SpanRow(row_id, level, round(start_h * HOUR), round(end_h * HOUR), stale, 100, no_ticks())
+    return SpanRow(row_id, level, round(start_h * HOUR), round(end_h * HOUR), stale, 100)
 
 
 @pytest.mark.parametrize(
