@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from django.db import DatabaseError
 
-from brokers.collect import channels, measures
+from brokers.collect import channels, measures, streams
 from brokers.collect.claims import Lane, holds, release
 from brokers.collect.clients import clients_of
 from brokers.collect.definitions_facts import Told, told
-from brokers.collect.definitions_read import read
+from brokers.collect.definitions_read import Declared, read
 from brokers.collect.measures import CallMeasure, TickMeasures
 from brokers.collect.models import PollState
 from brokers.collect.plan import definitions_every_ms
 from brokers.collect.poll import Outcome, now_ms
+from brokers.lag.keeper import ages_of
 from brokers.rabbitmq.errors import BrokerError
 from brokers.registry import slots
 from brokers.registry.credentials import SealedError
@@ -93,7 +94,20 @@ def _read(broker: Broker, token: str, began_ms: int) -> Outcome:
         definitions_error=" ".join(found.said),
         definitions_measures=measures.encode(cost),
         publishers=channels.encode(seen),
+        stream_readers=streams.encode(_readers(declared, directory)),
     )
+
+
+def _readers(declared: Declared, directory: Directory) -> streams.Readers:
+    at_ms = now_ms()
+
+    def ages(behind: Sequence[tuple[str, str, int]]) -> list[tuple[float, bool] | None]:
+        slots_of = [directory.slot(Kind.QUEUE, vhost, name) for vhost, name, _ in behind]
+        known = [(slot, many) for slot, (_, _, many) in zip(slots_of, behind, strict=True) if slot is not None]
+        found = iter(ages_of(directory.broker_id, known, at_ms))
+        return [None if slot is None else next(found) for slot in slots_of]
+
+    return streams.readers(declared.stream_consumers, at_ms, ages, declared.streams_missing)
 
 
 def _give_slots(broker: Broker, found: Told, directory: Directory, now: int) -> None:

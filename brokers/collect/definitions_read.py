@@ -11,8 +11,17 @@ from typing import TypeVar
 from brokers.collect.clients import Clients
 from brokers.collect.measures import CallMeasure
 from brokers.rabbitmq.channels import Channel
-from brokers.rabbitmq.errors import BrokerError, ErrorKind, NotFoundError, UnauthorisedError, UnreachableError, quoted
+from brokers.rabbitmq.errors import (
+    AnswerError,
+    BrokerError,
+    ErrorKind,
+    NotFoundError,
+    UnauthorisedError,
+    UnreachableError,
+    quoted,
+)
 from brokers.rabbitmq.management import Management, Measure
+from brokers.rabbitmq.streams import StreamConsumer
 from brokers.rabbitmq.structs import Binding, Consumer, Exchange, Node, Overview, Policy, Queue, Vhost
 
 # Of one reading as a whole: seconds, and bytes of all its answers together.
@@ -45,6 +54,9 @@ class Declared:
     consumers: list[Consumer] | None = None
     channels: list[Channel] | None = None
     channels_missing: str = ""
+    # Asked for only where there is a stream.
+    stream_consumers: list[StreamConsumer] | None = None
+    streams_missing: str = ""
     # Vhosts into which the watching user may not look; None where that is not known.
     closed: frozenset[str] | None = None
     # Vhosts that show nothing, and did not tell why.
@@ -100,6 +112,7 @@ def read(clients: Clients, *, deadline_s: float = DEADLINE_S, max_bytes: int = M
         found.consumers = asking.ask("its consumers", api.prefetches)
     if totals is not None:
         _ask_channels(found, asking, totals.channels or 0)
+    _ask_streams(found, asking)
     found.closed, found.unsure = _closed(found, asking)
     if asking.error is not None and asking.answered == 0:
         asking.error.measures = found.measures  # type: ignore[attr-defined]
@@ -144,6 +157,27 @@ def _ask_channels(found: Declared, asking: _Asking, channels: int) -> None:
     found.channels = asking.ask("its channels", asking.api.channels)
     if found.channels is None:
         found.channels_missing = " ".join(found.said[before:])
+
+
+def _ask_streams(found: Declared, asking: _Asking) -> None:
+    if not any(queue.type == "stream" for queue in found.queues or ()):
+        return
+
+    def told() -> list[StreamConsumer] | None:
+        try:
+            return asking.api.stream_consumers()
+        except AnswerError as error:
+            if error.kind not in {ErrorKind.NOT_FOUND, ErrorKind.PLUGIN_OFF}:
+                raise
+            # A plugin that is not enabled is no fault of the broker's.
+            found.streams_missing = (
+                "The broker does not tell who reads its streams: its plugin rabbitmq_stream_management is not enabled."
+            )
+            return None
+
+    before = len(found.said)
+    found.stream_consumers = asking.ask("the consumers of its streams", told)
+    found.streams_missing = found.streams_missing or " ".join(found.said[before:])
 
 
 def _letters_go(found: Declared) -> bool:

@@ -45,6 +45,8 @@ class PollState(models.Model):
     # Who waits for confirms and who asks for none, read with the definitions: JSON of
     # brokers.collect.channels.Publishers.
     publishers = models.BinaryField(default=b"")
+    # Who reads which stream and how far behind, read with them: JSON of brokers.collect.streams.Readers.
+    stream_readers = models.BinaryField(default=b"")
     definitions_error = models.TextField(blank=True, default="")
     # The last snapshot in which every node answered: the base of accumulated counters.
     base_snapshot = models.BigIntegerField(null=True)

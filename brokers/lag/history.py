@@ -102,19 +102,22 @@ class Arrivals:
                 return
             self._counts[row, where] = np.where(above, counts, held)
 
-    def entered_ms(self, counts: Counts, behind: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    def entered_ms(
+        self, counts: Counts, behind: Floats, columns: NDArray[np.intp] | None = None
+    ) -> tuple[Floats, NDArray[np.bool_]]:
         """Return when the message came in that has `behind` messages behind it, and where that is not known.
 
-        `counts` is what came in until the newest moment, `behind` how many of them came later (NaN: unknown). Where the
-        history does not reach so far the time is its oldest moment and the second array is True.
+        `counts` is what came in until the newest moment, `behind` how many of them came later (NaN: unknown), of all
+        queues or of those in `columns`, which may be there several times. Where the history does not reach so far the
+        time is its oldest moment and the second array is True.
         """
-        columns = np.arange(len(self.slots))
+        columns = np.arange(len(self.slots)) if columns is None else columns
         rows = np.array(self._rows, dtype=np.intp)
         times = np.array(self.times_ms, dtype=np.float64)
         # The last moment at which the message was not yet in: `later` counts at least `behind` after it.
         low = np.zeros(len(columns), dtype=np.intp)
         high = np.full(len(columns), len(rows) - 1, dtype=np.intp)
-        oldest = _difference(counts, self._counts[rows[0]])
+        oldest = _difference(counts, self._counts[rows[0], columns])
         older = oldest < behind
         while True:
             open_ = high - low > 1

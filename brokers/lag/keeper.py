@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from brokers.lag.flow import Reading
+from brokers.lag.history import wrapped
 from brokers.lag.inverse import Ages, advance, seed, take
 from brokers.registry.slots import Directory
 from brokers.series.codec import CorruptSnapshotError, Frame, Table, decode
@@ -42,6 +43,7 @@ class _Kept:
     revision: tuple[int, int] = (0, -1)
     # By slot of a stream: how far its slowest consumer was behind, and when that was read.
     offsets: dict[int, tuple[float, int]] = field(default_factory=dict)
+    live: bool = True
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -77,6 +79,7 @@ def lag_of(
         kept = _kept.setdefault(broker_id, _Kept())
     with kept.lock:
         ages = kept.ages
+        kept.live = live
         if not ages.flow.at_ms:
             _remember(broker_id, kept, frame.at_ms, live=live)
         elif last_ms is not None and last_ms > kept.seen_ms:
@@ -92,6 +95,34 @@ def lag_of(
         )
         kept.seen_ms = frame.at_ms
     return {"time_lag": np.round(found.time_lag, 1), "lag_source": found.source}
+
+
+def ages_of(broker_id: int, behind: Sequence[tuple[int, int]], now_ms: int) -> list[tuple[float, bool] | None]:
+    """Return the age in seconds of the message that has so many behind it: of (queue slot, messages) each.
+
+    True where it is older than what is known of the queue; None where nothing is. For streams: their consumers are
+    told of more seldom than their depth, and by another thread than the tick's.
+    """
+    with _kept_lock:
+        kept = _kept.setdefault(broker_id, _Kept())
+    with kept.lock:
+        if kept.ages.flow.at_ms:
+            _catch_up(broker_id, kept, now_ms, live=kept.live)
+        else:
+            _remember(broker_id, kept, now_ms, live=kept.live)
+        flow, arrivals = kept.ages.flow, kept.ages.arrivals
+        slots = np.array([slot for slot, _ in behind], dtype=np.uint32)
+        there = np.isin(slots, arrivals.slots)
+        if not there.any():
+            return [None] * len(behind)
+        columns = np.searchsorted(arrivals.slots, slots[there])
+        counts = np.array([count for _, count in behind], dtype=np.float64)[there]
+        entry_ms, older = arrivals.entered_ms(wrapped(flow.entered[columns]), np.maximum(counts, 1.0) - 0.5, columns)
+        since_ms = flow.columns["since_ms"][columns]
+    older |= entry_ms < since_ms
+    seconds = np.maximum(now_ms - np.where(older, np.fmax(entry_ms, since_ms), entry_ms), 0.0) / 1000.0
+    told = iter(zip(np.where(counts == 0, 0.0, seconds).tolist(), (older & (counts > 0)).tolist(), strict=True))
+    return [next(told) if known else None for known in there.tolist()]
 
 
 def reading_of(frame: Frame, *, live: bool) -> Reading:

@@ -12,6 +12,7 @@ from brokers.rabbitmq.decoding import MalformedError, decode_list, decode_one
 from brokers.rabbitmq.endpoint import Endpoint
 from brokers.rabbitmq.errors import AnswerError, ErrorKind, NotFoundError
 from brokers.rabbitmq.http import Answer, Client, Limits, Measure
+from brokers.rabbitmq.streams import StreamConsumer
 from brokers.rabbitmq.structs import (
     Answered,
     Binding,
@@ -159,6 +160,13 @@ class Management:
     def channels(self) -> list[Channel]:
         """Return all channels with what they published. Needs the tag monitoring for those of other users."""
         return self._list(["channels"], Channel, {"columns": _CHANNEL_COLUMNS})
+
+    def stream_consumers(self) -> list[StreamConsumer]:
+        """Return the consumers of all streams that read by the stream protocol.
+
+        Raises AnswerError where the plugin rabbitmq_stream_management is not enabled.
+        """
+        return self._list(["stream", "consumers"], StreamConsumer)
 
     def exchange(self, vhost: str, name: str) -> Exchange:
         """Return one exchange with its statistics; the default exchange is "". Raises NotFoundError."""

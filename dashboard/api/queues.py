@@ -35,6 +35,7 @@ from dashboard.api.shapes import (
 )
 from dashboard.api.undecoded import decoded
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
+from dashboard.queries.queue_readers import readers_of
 from dashboard.queries.queues import rows_of
 from dashboard.queries.queues_params import Params
 from dashboard.queries.queues_select import select
@@ -111,6 +112,27 @@ class QueueItem(Schema):
     unknown: Unknown
 
 
+class StreamReader(Schema):
+    """A consumer of a stream that reads by the stream protocol. Null is unknown."""
+
+    group: str = Field(description="The name that consumers of a group share; empty for none.")
+    connection: str
+    subscription: int | None
+    active: bool | None = Field(description="False: it waits for its turn in its group.")
+    offset: int | None = Field(description="Of the last message that was sent to it.")
+    behind: int | None = Field(description="Messages between that and the end of the stream.")
+    behind_s: float | None = Field(description="Seconds since the next message that it gets came in.")
+    at_least: bool = Field(description="That message is older than what is known of the stream.")
+
+
+class StreamReaders(Schema):
+    """Who read a stream at a moment, by group, those furthest behind first."""
+
+    at: Moment | None = Field(description="When the broker told it; null: it did not.")
+    readers: list[StreamReader]
+    why: str = Field(description="Why it is not known, where it is not.")
+
+
 class QueueFull(QueueItem):
     """A queue with its definition, all its measures and its counters."""
 
@@ -125,6 +147,9 @@ class QueueFull(QueueItem):
     online: list[str] | None
     first_seen: Moment | None
     broker_state: str | None = Field(description="The broker's own word for the queue's state.")
+    stream_readers: StreamReaders | None = Field(
+        description="Consumers by the stream protocol; null where it is no stream."
+    )
 
 
 @router.get(
@@ -186,6 +211,17 @@ def get_queue(request: HttpRequest, broker_id: int, vhost: str, name: str) -> Qu
         online=list(detail.online) if facts.whole else None,
         first_seen=moment(known.first_seen_ms or None),
         broker_state=detail.state,
+        stream_readers=_readers(facts.id, known) if detail.type == "stream" else None,
+    )
+
+
+def _readers(broker_id: int, known: KnownObject) -> StreamReaders:
+    told, found = readers_of(broker_id, known.vhost, known.name)
+    fields = StreamReader.model_fields
+    return StreamReaders(
+        at=moment(told.at_ms),
+        readers=[StreamReader(**{name: getattr(one, name) for name in fields}) for one in found],
+        why=told.why,
     )
 
 

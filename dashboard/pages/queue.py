@@ -23,6 +23,7 @@ from dashboard.queries.marks import marks
 from dashboard.queries.queue import Known, find_queue, queue_charts, queue_page
 from dashboard.queries.queue_definition import rows
 from dashboard.queries.queue_missing import nearest
+from dashboard.queries.queue_readers import Reading, reading
 
 _NO_BROKER = "There is no such broker, or none that you may see."
 
@@ -54,8 +55,15 @@ def queue_view(request: HttpRequest, broker_id: int) -> HttpResponse:
         "definition": page.definition,
         "settings": page.settings,
         "asked": None,
+        "readers": _readers(known),
     }
     return render(request, "pages/queue.html", context)
+
+
+def _readers(known: Known) -> Reading | None:
+    if known.detail.type != "stream":
+        return None
+    return reading(known.facts.id, known.vhost, known.name, timezone.get_current_timezone())
 
 
 @never_cache
@@ -69,6 +77,7 @@ def queue_asked_view(request: HttpRequest, broker_id: int) -> HttpResponse:
         "queue": known,
         "facts": known.facts,
         "asked": asked,
+        "readers": _readers(known),
         "definition": rows(detail, whole=known.facts.whole, why="The broker does not tell it."),
         "settings": queue_asked.settings_of(asked, detail, known.facts.version.split(" ")[0]),
         "at_ms": _now_ms(),

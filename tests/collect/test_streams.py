@@ -1,0 +1,87 @@
+"""Who reads a stream by the stream protocol, and how far behind its end in messages and in time."""
+
+from __future__ import annotations
+
+import time
+
+import pika
+import pytest
+
+from brokers.collect import streams
+from brokers.collect.models import PollState
+from brokers.rabbitmq.decoding import decode_list
+from brokers.rabbitmq.streams import StreamConsumer
+from tests.collect.conftest import Tick, register
+from tests.support.brokers import TestBroker
+from tests.support.stream_reader import stalled
+
+
+def told(**fields: object) -> bytes:
+    import json
+
+    consumer = {"queue": {"vhost": "/", "name": "events"}, "offset": 9, "offset_lag": 4, "subscription_id": 1}
+    return json.dumps([consumer | fields]).encode()
+
+
+def one(body: bytes, age: tuple[float, bool] | None = (12.34, False)) -> streams.Reader:
+    found = streams.readers(decode_list(body, StreamConsumer), 1000, lambda asked: [age] * len(asked))
+    return streams.decode(streams.encode(found)).of("/", "events")[0]
+
+
+def test_it_keeps_group_offset_and_how_far_behind() -> None:
+    found = one(told(properties={"name": "billing"}, connection_details={"name": "a -> b"}, active=True))
+    assert (found.group, found.connection, found.active) == ("billing", "a -> b", True)
+    assert (found.offset, found.behind, found.behind_s, found.at_least) == (9, 4, 12.3, False)
+
+
+def test_before_the_first_message_nothing_is_known() -> None:
+    found = one(told(offset="first", offset_lag=0, properties=[], connection_details=[]))
+    assert (found.offset, found.behind, found.behind_s, found.group, found.connection) == (None, None, None, "", "")
+
+
+def test_without_a_past_the_time_is_unknown_and_the_messages_are_not() -> None:
+    found = one(told(), age=None)
+    assert (found.behind, found.behind_s) == (4, None)
+
+
+def test_it_keeps_those_furthest_behind_and_says_how_many_there_are() -> None:
+    consumers = [
+        one
+        for many in range(streams.KEPT + 5)
+        for one in decode_list(told(offset_lag=many, subscription_id=many), StreamConsumer)
+    ]
+    found = streams.readers(consumers, 1000, lambda asked: [None] * len(asked))
+    assert (found.many, len(found.readers)) == (streams.KEPT + 5, streams.KEPT)
+    assert min(one.behind or 0 for one in found.readers) == 5
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.timeout(180)
+def test_a_consumer_that_stalls_falls_behind_in_messages_and_in_time(
+    broker: TestBroker, vhost: str, amqp: pika.BlockingConnection, tick: Tick, read: Tick
+) -> None:
+    row = register(broker)
+    with stalled(broker, vhost, "events", "billing") as stream:
+        # A consumer by AMQP is not among those that the broker tells of.
+        channel = amqp.channel()
+        channel.basic_qos(prefetch_count=1)
+        channel.basic_consume("events", lambda *_: None, arguments={"x-stream-offset": "first"})
+        read(row)
+        tick(row)
+        began = time.time()
+        stream.publish(60)
+        ends = began + 90
+        found: tuple[streams.Reader, ...] = ()
+        while time.time() < ends:
+            tick(row)
+            read(row)
+            found = streams.decode(PollState.objects.get(broker=row).stream_readers).of(vhost, "events")
+            if found and (found[0].behind or 0) >= 60 and (found[0].behind_s or 0) >= 12:
+                break
+            amqp.sleep(1)
+        age = time.time() - began
+    assert [(one.group, bool(one.connection)) for one in found] == [("billing", True)]
+    assert 60 <= (found[0].behind or 0) <= 70
+    assert found[0].behind_s is not None
+    # One beat of the broker's statistics and one tick, on either side.
+    assert 12 <= found[0].behind_s <= age + 12
