@@ -157,7 +157,7 @@ def step(flow: Flow, reading: Reading) -> Step:
     told = ~np.isnan(reading.total)
 
     read_ms = columns["in_ms"].copy()
-    in_before, told_before = columns["in"].copy(), columns["told"].copy()
+    counted_before, told_before = (columns["in"].copy(), columns["out"].copy()), columns["told"].copy()
     entered_then = np.rint(columns["in_read"] + columns["extra_read"])
     net_then = columns["in_read"] - columns["out_read"]
     guessed = np.isfinite(read_ms) & (read_ms < before_ms)
@@ -173,7 +173,7 @@ def step(flow: Flow, reading: Reading) -> Step:
 
     fresh = np.isnan(columns["surplus"]) & told
     lowered = _move(flow, reading, net, gross, told & ~fresh & came)
-    _follow(columns, reading, net, told & ~fresh & ~came, columns["in"] - in_before, told_before)
+    _follow(columns, reading, net, told & ~fresh & ~came, counted_before, told_before)
     # What was there when the queue was first seen had entered before; of one that came to be since, all was counted
     # that the counters tell of, save what its depth has beyond.
     born = fresh & appeared & (not first)
@@ -282,6 +282,15 @@ def _move(flow: Flow, reading: Reading, net: Floats, gross: Floats, where: NDArr
         columns["readings"] == 1, middle, np.clip(surplus, np.ceil(from_), np.maximum(np.floor(to), np.ceil(from_)))
     )
     wanted = np.where(agrees, better, np.where(moves, nearest, surplus))
+    # Where nothing that comes in is counted and what leaves is, what came in is what the depth says beyond that; queues
+    # told of themselves half a beat ago, on average.
+    fed = _fed(columns, reading, depth_before)
+    wanted = np.where(fed, middle, wanted)
+    # Where some of what leaves is not counted the surplus falls and falls: nobody waits until nothing else agrees.
+    leaks = agrees & ~fed & (columns["moved_down"] > 2.0 + chance) & (columns["moved_up"] < 1.0)
+    leaks &= columns["out_pace"] > 0
+    near, half = (least + most) / 2.0, (most - least) / 4.0
+    wanted = np.where(leaks, np.rint(np.clip(surplus, near - half, near + half)), wanted)
     # No fewer than none can be in the queue.
     wanted = np.maximum(wanted, -net)
     _note_depth(flow, reading, net, np.where(where, wanted, surplus), chance)
@@ -302,9 +311,17 @@ def _move(flow: Flow, reading: Reading, net: Floats, gross: Floats, where: NDArr
     back_up = np.floor(np.minimum(np.minimum(up, columns["moved_down"]), flowed))
     columns["moved_up"] = (columns["moved_up"] - back_down) * _FADES + np.where(moves, up - back_up, 0.0)
     columns["moved_down"] = (columns["moved_down"] - back_up) * _FADES + np.where(moves, down - back_down, 0.0)
-    _note_held(columns, reading, depth_before, np.where(moves, down - back_down, 0.0))
-    columns["extra"] = columns["extra"] + np.where(moves | (wanted == -net), up - back_up, 0.0) - back_down
-    return back_down > 0
+    _note_held(columns, reading, flow.at_ms, depth_before, np.where(moves, down - back_down, 0.0))
+    extra = np.where(moves | (wanted == -net), up - back_up, 0.0) - back_down
+    extra = np.where(fed, moved, extra)
+    columns["extra"] = columns["extra"] + extra
+    return extra < 0
+
+
+def _fed(columns: dict[str, Floats], reading: Reading, depth: Floats) -> NDArray[np.bool_]:
+    """Tell where nothing that comes in is counted and what leaves is: a queue of dead letters that is being drained."""
+    drained: NDArray[np.bool_] = (columns["in"] == 0) & (columns["out_pace"] > 0) & (reading.total > _PURGED * depth)
+    return drained
 
 
 def _follow(
@@ -312,26 +329,36 @@ def _follow(
     reading: Reading,
     net: Floats,
     where: NDArray[np.bool_],
-    guessed: Floats,
+    counted_before: tuple[Floats, Floats],
     told_before: Floats,
 ) -> None:
     """Take the depth told as it is where the counters were not read: nothing beside it is known.
 
-    What it rose by came in at least. All of it is forgotten when the counters are read again.
+    What it rose by came in at least; where it fell by more than was guessed, less came in. All of it is forgotten when
+    the counters are read again.
     """
     rose = np.nan_to_num(reading.total - told_before)
-    columns["extra"] = np.where(where, columns["extra"] + np.maximum(rose - guessed, 0.0), columns["extra"])
+    came_in, went = columns["in"] - counted_before[0], columns["out"] - counted_before[1]
+    # Either less came in or more went: half of each.
+    short = 0.5 * np.clip(came_in - went - rose, 0.0, np.maximum(came_in, 0.0))
+    extra_before = columns["extra"]
+    columns["extra"] = np.where(where, extra_before + np.maximum(rose - came_in, 0.0) - short, extra_before)
+    fed = where & _fed(columns, reading, told_before)
+    moved = np.where(fed, reading.total - net - columns["surplus"], 0.0)
+    columns["extra"] = np.where(fed, extra_before + moved, columns["extra"])
     columns["surplus"] = np.where(where, reading.total - net, columns["surplus"])
-    columns["newer"] = np.where(where, 1.0, columns["newer"])
+    columns["newer"] = np.where(where & ~fed, 1.0, columns["newer"])
 
 
-def _note_held(columns: dict[str, Floats], reading: Reading, depth: Floats, lost: Floats) -> None:
+def _note_held(columns: dict[str, Floats], reading: Reading, before_ms: int, depth: Floats, lost: Floats) -> None:
     """Note where a purge took what was ready: what consumers hold is still there, and is the oldest."""
     if reading.unacked is None:
         return
     purged = (lost >= _PURGED * depth) & (lost > 0) & (reading.unacked > 0) & ~np.isnan(columns["head_ms"])
     columns["held_ms"] = np.where(purged, columns["head_ms"], columns["held_ms"])
-    columns["held_until"] = np.where(purged, columns["out"] + reading.unacked, columns["held_until"])
+    # It was purged between two tellings of its depth: since the middle of that time consumers went on.
+    since = columns["out_pace"] * (reading.at_ms - before_ms + BEAT_MS) / 2.0
+    columns["held_until"] = np.where(purged, columns["out"] - since + reading.unacked, columns["held_until"])
 
 
 def _note_depth(flow: Flow, reading: Reading, net: Floats, surplus: Floats, chance: Floats) -> None:

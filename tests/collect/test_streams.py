@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pika
@@ -17,8 +18,6 @@ from tests.support.stream_reader import stalled
 
 
 def told(**fields: object) -> bytes:
-    import json
-
     consumer = {"queue": {"vhost": "/", "name": "events"}, "offset": 9, "offset_lag": 4, "subscription_id": 1}
     return json.dumps([consumer | fields]).encode()
 

@@ -95,6 +95,39 @@ def test_dead_letters_are_counted_by_nobody_and_yet_have_an_age(phase_ms: float)
     assert moments[-1][1] > 500
 
 
+def strictly(moments: list[tuple]) -> float:
+    """Return the share of moments that are no further off than one tick + 5 % of what was true at that very moment."""
+    return float(np.mean([abs(estimate - true) <= TICK_MS / 1000 + 0.05 * true for _, estimate, true, _ in moments]))
+
+
+@pytest.mark.parametrize("phase_ms", [0.0, 1_300.0, 2_600.0, 4_400.0])
+@pytest.mark.parametrize("missing", [0, 3])
+def test_dead_letters_that_are_drained_are_as_old_as_the_next_one(phase_ms: float, missing: int) -> None:
+    """Nobody counts what comes in, at an uneven pace; what leaves is acknowledged. Some ticks lack the counters."""
+    came = arrivals([(200, 1.0), (200, 4.0), (250, 2.0)])
+    went = served(np.maximum(came, START + 300_000.0), np.full(len(came), 1000.0 / 5.0))
+    queue = SimulatedQueue(came, went, uncounted_in=np.ones(len(came), dtype=np.bool_), phase_ms=phase_ms)
+    ages, moments = Ages(), []
+    for tick, at in enumerate(range(START + TICK_MS, START + 650_000, TICK_MS + 13)):
+        seen = reading(queue, at)
+        if missing and tick % missing == 1:
+            seen = replace(seen, published=np.array([np.nan]), acknowledged=np.array([np.nan]))
+        lag = advance(ages, seen)
+        moments.append((at, float(lag.time_lag[0]), queue.age_s(at), 0))
+    assert strictly(moments) >= 0.97
+
+
+@pytest.mark.parametrize("phase_ms", [0.0, 2_600.0])
+def test_what_is_rejected_leaves_though_nobody_counts_it(phase_ms: float) -> None:
+    came = arrivals([(400, 10.0)])
+    went = served(came, np.concatenate((np.full(1_500, 150.0), np.full(len(came) - 1_500, 70.0))))
+    rejected = np.random.default_rng(3).random(len(came)) < 0.3
+    queue = SimulatedQueue(came, went, uncounted_out=rejected, phase_ms=phase_ms)
+    moments = told(queue, 400)
+    assert misses(moments, queue) == []
+    assert strictly(moments) >= 0.97
+
+
 def test_what_expires_is_no_older_than_its_time() -> None:
     came = arrivals([(600, 40)])
     queue = SimulatedQueue(came, came + 60_000.0, uncounted_out=np.ones(len(came), dtype=np.bool_), phase_ms=900.0)
