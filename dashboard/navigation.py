@@ -152,7 +152,7 @@ def role_words(rights: Rights, names: dict[int, str]) -> str:
 def _brokers() -> Iterable[Broker]:
     """Read every broker with what its state and its queues' number are told from; what else is stored is large."""
     poll = ("last_tick_ms", "last_ok_ms", "failures", "failing_since_ms", "claimed_until_ms", "cadence_ms", "measures")
-    told = ("error_sentence", "error_remedy")
+    told = ("error_kind", "error_sentence", "error_remedy")
     return (
         Broker.objects.select_related("poll_state")
         .only("name", "paused", "cadence_s", "created_at", *(f"poll_state__{name}" for name in poll + told))

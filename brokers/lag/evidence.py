@@ -43,6 +43,8 @@ def evidence(state: float, seen: Seen, *, stream: bool = False) -> str:
         return _starved(seen)
     if found is ConsumerState.FALLING_BEHIND:
         return _behind(seen, stream=stream)
+    if found is ConsumerState.IDLE and stream and seen.ready > 0:
+        return f"Nothing is appended. {_held(seen)}"
     if found is ConsumerState.IDLE:
         return "Nothing enters and nothing is there."
     return _well(seen, stream=stream)
@@ -76,10 +78,17 @@ def _behind(seen: Seen, *, stream: bool) -> str:
     return f"{_waiting(seen.ready + seen.unacked, 'are there', 'is there')}{grows}{pace}."
 
 
+def _held(seen: Seen) -> str:
+    if math.isnan(seen.ready):
+        return "Reading a stream removes nothing: what it holds is no backlog."
+    held = "1 message" if seen.ready == 1 else f"{_count(seen.ready)} messages"
+    return f"It holds {held}: no backlog, for reading a stream removes nothing."
+
+
 def _well(seen: Seen, *, stream: bool) -> str:
     if stream:
         entered = "" if math.isnan(seen.publish_rate) else f"{_rate(seen.publish_rate)} are appended. "
-        return f"{entered}Reading a stream removes nothing: what it holds is no backlog."
+        return f"{entered}{_held(seen)}"
     if math.isnan(seen.publish_rate) or math.isnan(seen.ack_rate):
         return f"{_waiting(seen.ready)}. How fast they move is not known." if seen.ready > 0 else "Nothing waits."
     leaves = max(seen.ack_rate, _automatic(seen))

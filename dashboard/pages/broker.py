@@ -22,7 +22,6 @@ from dashboard.queries.broker import broker_page
 from dashboard.queries.broker_charts import broker_charts, broker_points
 from dashboard.queries.broker_exchanges import heads
 from dashboard.queries.broker_facts import facts_of
-from dashboard.queries.marks import marks
 
 
 @never_cache
@@ -38,8 +37,7 @@ def broker_view(request: HttpRequest, broker_id: int) -> HttpResponse:
     if shown.facts.at_ms:
         zone_name = timezone.get_current_timezone_name()
         now_ms = time.time_ns() // 1_000_000
-        noted = marks(rights, [(broker_id, None)], timezone.get_current_timezone(), now_ms)
-        charts = broker_charts(shown.facts, request.GET.dict(), now_ms, zone_name, noted)
+        charts = broker_charts(shown.facts, request.GET.dict(), now_ms, zone_name, shown.marks)
     may = {role.value: rights.may(role, broker_id) for role in (Role.OPERATOR, Role.ADMINISTRATOR)}
     context = {
         "page": shown,

@@ -37,8 +37,8 @@ def queue_view(request: HttpRequest, broker_id: int) -> HttpResponse:
     known = find_queue(rights, broker_id, vhost, name, now_ms)
     if known is None:
         return _missing(request, rights, broker_id, vhost, name)
-    page = queue_page(known, zone, now_ms)
     noted = marks(rights, [(broker_id, vhost)], zone, now_ms)
+    page = queue_page(known, zone, now_ms, noted)
     charts = queue_charts(known, request.GET.dict(), now_ms, timezone.get_current_timezone_name(), noted)
     context = {
         "page": page,

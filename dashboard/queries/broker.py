@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from brokers.collect.models import PollState
 from brokers.series.metrics import Kind
@@ -24,6 +24,7 @@ from dashboard.queries.broker_publishing import Publishing, publishing
 from dashboard.queries.fleet import balance, churn, state_cell
 from dashboard.queries.happened import Day, happened
 from dashboard.queries.keys import vhost_key
+from dashboard.queries.marks import Mark, marks
 from dashboard.queries.need import Need
 from dashboard.queries.queue_measures import why_measure
 
@@ -67,6 +68,8 @@ class BrokerPage:
     publishing: Publishing
     exchanges: Exchanges
     cells: Cells
+    # The notes in time on its charts.
+    marks: tuple[Mark, ...] = ()
 
     @property
     def key(self) -> str:
@@ -103,6 +106,7 @@ class BrokerPage:
             sorted(self.exchanges.rows, key=lambda row: row.key),
             (self.exchanges.more, self.exchanges.why),
             (how.plan, how.missing, how.definitions_error) if how else None,
+            self.marks,
         )
         order = [*(row.key for row in self.vhosts), *(row.key for row in self.exchanges.rows)]
         return View(cells=self.cells, order=order, at_ms=self.facts.at_ms or 0, shape=shape)
@@ -119,7 +123,9 @@ def broker_page(
     if not found:
         return None
     [facts] = found
-    return assemble(facts, happened(rights, [broker_id], zone, now_ms), _poll_state(facts), zone, now_ms, exchanges_by)
+    poll = _poll_state(facts)
+    page = assemble(facts, happened(rights, [broker_id], zone, now_ms), poll, zone, now_ms, exchanges_by)
+    return replace(page, marks=marks(rights, [(broker_id, None)], zone, now_ms))
 
 
 def assemble(

@@ -84,6 +84,8 @@ class QueuePage:
     definition: tuple[Row, ...]
     settings: tuple[Setting, ...]
     cells: Cells
+    # The notes in time on its charts.
+    marks: tuple[Mark, ...]
 
     @property
     def facts(self) -> BrokerFacts:
@@ -112,7 +114,8 @@ class QueuePage:
     @property
     def shape(self) -> str:
         """What stands for all that is drawn and is no cell."""
-        return shape_of(self.queue.stale, self.queue.gone_ms, self.queue.closed, self.since, self.queue.detail)
+        known = self.queue
+        return shape_of(known.stale, known.gone_ms, known.closed, self.since, known.detail, self.marks)
 
 
 def find_queue(rights: Rights, broker_id: int, vhost: str, name: str, now_ms: int) -> Known | None:
@@ -148,8 +151,8 @@ def _gone_ms(facts: BrokerFacts, row: BrokerObject) -> int | None:
     return max(last, default=row.first_seen_ms)
 
 
-def queue_page(known: Known, zone: dt.tzinfo, now_ms: int) -> QueuePage:
-    """Make the page of a queue."""
+def queue_page(known: Known, zone: dt.tzinfo, now_ms: int, marked: tuple[Mark, ...] = ()) -> QueuePage:
+    """Make the page of a queue, with the notes on its charts."""
     facts = known.facts
     gone = known.gone_ms is not None
     anchor = facts.at_ms if facts.at_ms and not facts.fresh else now_ms
@@ -199,6 +202,7 @@ def queue_page(known: Known, zone: dt.tzinfo, now_ms: int) -> QueuePage:
         definition=rows(known.detail, whole=facts.whole, why=undefined),
         settings=settings(known.detail, facts.version.split(" ")[0]),
         cells=cells,
+        marks=marked,
     )
 
 

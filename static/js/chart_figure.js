@@ -1,18 +1,24 @@
 // A chart's data and layout for plotly, from its description, its points, the window and the theme. Draws nothing itself.
 
-import { faded, heights, stacked, traces } from "./chart_traces.js";
+import { axisTime, faded, heights, stacked, traces } from "./chart_traces.js";
 import { ahead, duration, formatter, plain, size } from "./chart_words.js";
 
 const WIDE = 460;
 const GAP_CADENCES = 2.5;
 
-export function figureOf(chart, window_) {
+/**
+ * Return what plotly draws of a chart (`data`, `layout`), and what paints its bands: `theme`, and on the axis, in ms, the
+ * moments of its points (`x`) and of the window's `ends`. With `bands` plotly draws those as well, as a picture needs it.
+ */
+export function figureOf(chart, window_, { bands = false } = {}) {
   const { element, figure, points, zone } = chart;
   const theme = themeOf(figure);
   const width = element.clientWidth;
   const height = element.clientHeight;
   // Plotly knows no zones: moments are moved by the zone's distance from UTC, and shown as if they were UTC.
-  const toAxis = (at) => at + ahead(zone, at);
+  const onAxis = (at) => at + ahead(zone, at);
+  const toAxis = (at) => axisTime(onAxis(at));
+  chart.said ??= new Map();
   chart.fromAxis = (value) => {
     const shown = typeof value === "number" ? value : Date.parse(`${String(value).replace(" ", "T").slice(0, 23)}Z`);
     const rough = shown - ahead(zone, shown);
@@ -33,7 +39,7 @@ export function figureOf(chart, window_) {
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
     hovermode: "x unified", hoverdistance: 40,
     hoverlabel: { bgcolor: theme.raised, bordercolor: theme.lineStrong, font: { family: theme.font, size: 12, color: theme.text }, align: "left" },
-    xaxis: xAxis(window_, toAxis, theme, width),
+    xaxis: xAxis(window_, onAxis, theme, plot),
     yaxis: yAxis(left, figure.axis, theme),
     shapes: [...gaps.flatMap((gap) => band(gap, toAxis, theme)), ...marks.flatMap((mark) => markShapes(mark, window_, toAxis, theme))],
     annotations: [
@@ -45,7 +51,8 @@ export function figureOf(chart, window_) {
     const other = yAxis(axisOf(figure, points, window_, true), figure.right, theme);
     layout.yaxis2 = { ...other, overlaying: "y", side: "right", showgrid: false, zeroline: false };
   }
-  return { data: traces(figure, points, theme, toAxis), layout };
+  const x = points.times.map(onAxis);
+  return { data: traces(chart, theme, x, { bands }), layout, theme, x, ends: [onAxis(window_.start), onAxis(window_.end)] };
 }
 
 // Room for the figures of the left axis: sizes and durations are longer than counts.
@@ -61,11 +68,22 @@ function yAxis(axis, kind, theme) {
   const shape = TICKS[kind] ?? short;
   return {
     range: [axis.start, axis.end], fixedrange: true, tickmode: "array", tickvals: axis.ticks, ticktext: axis.ticks.map(shape),
-    gridcolor: theme.grid, zeroline: true, zerolinecolor: theme.lineStrong, rangemode: "tozero", showline: false, ticks: "", automargin: false,
+    ticklabeloverflow: "allow", gridcolor: theme.grid, zeroline: true, zerolinecolor: theme.lineStrong, rangemode: "tozero", showline: false, ticks: "", automargin: false,
   };
 }
 
+// The colours of each figure as they are now: to resolve them takes the browser a whole pass over the page's styles.
+const themes = new Map();
+
+/** Have colours and fonts read anew, since the theme changed. */
+export const forgetTheme = () => themes.clear();
+
 function themeOf(figure) {
+  if (!themes.has(figure)) themes.set(figure, readTheme(figure));
+  return themes.get(figure);
+}
+
+function readTheme(figure) {
   const style = getComputedStyle(document.documentElement);
   const read = (token) => style.getPropertyValue(token).trim();
   const resolved = (token) => colour(read(token));
@@ -95,13 +113,15 @@ function colour(text) {
 function reach(figure, own, points, window_) {
   let top = 0;
   let bottom = 0;
+  const inside = points.times.map((at) => at >= window_.start && at <= window_.end);
   for (const trace of own) {
     for (const column of [heights(figure, trace, points), ...["low", "high", "then"].map((part) => points.values[`${trace.metric}:${part}`] ?? [])]) {
-      column.forEach((value, at) => {
-        if (value === null || points.times[at] < window_.start || points.times[at] > window_.end) return;
+      for (let at = 0; at < column.length; at += 1) {
+        const value = column[at];
+        if (value === null || !inside[at]) continue;
         if (value > top) top = value;
         else if (value < bottom) bottom = value;
-      });
+      }
     }
   }
   return { top, bottom };
@@ -130,22 +150,27 @@ function short(value) {
   return value.toLocaleString("en-US");
 }
 
-function xAxis(window_, toAxis, theme, width) {
+function xAxis(window_, onAxis, theme, { left, right, width }) {
   const length = window_.end - window_.start;
   const ticks = Math.max(2, Math.min(7, Math.floor((width - 150) / 84) || 2));
   const steps = [5e3, 1e4, 15e3, 3e4, 6e4, 12e4, 3e5, 6e5, 9e5, 18e5, 36e5, 72e5, 108e5, 216e5, 432e5, 864e5, 1728e5, 6048e5, 2592e6];
-  const step = steps.find((one) => length / one <= ticks) ?? 7776e6;
-  const first = Math.ceil(toAxis(window_.start) / step) * step;
-  const tickvals = [];
-  for (let at = first; at <= toAxis(window_.end); at += step) tickvals.push(at);
+  const step = steps.find((one) => length / one <= ticks + 0.1) ?? 7776e6;
+  const [start, end] = [onAxis(window_.start), onAxis(window_.end)];
+  // A label that would stand beyond the drawing's edge is left out. Plotly would measure each to find that, each time.
+  const beyond = (at) => ((end - at) / (end - start)) * (width - left - right) + right < HALF_LABEL;
+  const moments = [];
+  for (let at = Math.ceil(start / step) * step; at <= end; at += step) if (!beyond(at)) moments.push(at);
   const days = length > 864e5 * 1.5;
   return {
-    type: "date", range: [toAxis(window_.start), toAxis(window_.end)], tickmode: "array", tickvals,
-    ticktext: tickvals.map((at) => clock(at, step, days)), showgrid: false, zeroline: false, ticks: "",
+    type: "date", range: [axisTime(start), axisTime(end)], tickmode: "array", tickvals: moments.map(axisTime),
+    ticktext: moments.map((at) => clock(at, step, days)), ticklabeloverflow: "allow", showgrid: false, zeroline: false, ticks: "",
     hoverformat: length > 864e5 ? "%-d %b %H:%M:%S" : "%H:%M:%S", showspikes: true, spikemode: "across", spikesnap: "hovered data",
     spikethickness: 1, spikecolor: theme.text2, spikedash: "solid", fixedrange: false,
   };
 }
+
+// Half of the widest time that stands under an axis, in px.
+const HALF_LABEL = 24;
 
 function clock(at, step, days) {
   const moment = new Date(at);
@@ -199,7 +224,7 @@ function markShapes(mark, window_, toAxis, theme) {
 
 function unknown(gap, toAxis, theme) {
   return {
-    x: (toAxis(gap.start) + toAxis(gap.end)) / 2, y: 0.5, xref: "x", yref: "paper", text: "unknown", showarrow: false,
+    x: toAxis((gap.start + gap.end) / 2), y: 0.5, xref: "x", yref: "paper", text: "unknown", showarrow: false,
     font: { family: theme.font, size: 11, color: theme.text2 },
   };
 }

@@ -2,19 +2,40 @@
 
 import { formatter, plain } from "./chart_words.js";
 
-/** Return plotly's traces of a figure, the ones below first. */
-export function traces(figure, points, theme, toAxis) {
-  const x = points.times.map(toAxis);
+/**
+ * Return plotly's traces of a chart, the ones below first. `x` has its moments as the axis has them, in ms. With `bands`
+ * those of lows and highs are among them, for a picture; on the page chart_bands.js paints them.
+ */
+export function traces({ figure, points, said }, theme, x, { bands = false } = {}) {
+  const time = timeOf(x);
   const below = figure.traces.filter((trace) => trace.area);
   const upper = new Map(figure.traces.map((trace) => [trace, heights(figure, trace, points)]));
-  const areas = below.map((trace, at) => area(x, upper.get(trace), at ? upper.get(below[at - 1]) : null, filling(trace, theme.traces[trace.metric])));
-  const bands = figure.traces.filter((trace) => trace.band && points.values[`${trace.metric}:low`]).map((trace) => ({
-    ...area(x, points.values[`${trace.metric}:high`], points.values[`${trace.metric}:low`], { fillcolor: faded(theme.traces[trace.metric], 0.16) }), ...side(trace),
-    // An edge, so that a spike of one step is seen as well.
-    line: { width: 1, color: faded(theme.traces[trace.metric], 0.32), simplify: true },
-  }));
-  const others = figure.traces.filter((trace) => trace.then && points.values[`${trace.metric}:then`]).map((trace) => then(figure, trace, points, x, theme));
-  return [...areas, ...bands, ...others, ...figure.traces.map((trace) => line(figure, trace, points, x, upper.get(trace), theme))];
+  const texts = below.length || bands ? x.map(axisTime) : [];
+  const areas = below.map((trace, at) => area(texts, upper.get(trace), at ? upper.get(below[at - 1]) : null, filling(trace, theme.traces[trace.metric])));
+  const soft = bands ? figure.traces.filter((trace) => trace.band && points.values[`${trace.metric}:low`]).map((trace) => band(trace, points, texts, theme)) : [];
+  const others = figure.traces.filter((trace) => trace.then && points.values[`${trace.metric}:then`]).map((trace) => then(figure, trace, points, said, time, theme));
+  return [...areas, ...soft, ...others, ...figure.traces.map((trace) => line(figure, trace, points, said, time, upper.get(trace), theme))];
+}
+
+/** Write a moment of the axis (ms) so that plotly takes it as it is: numbers it would move by the browser's own zone. */
+export const axisTime = (at) => new Date(at).toISOString().slice(0, -1);
+
+// How much of a line's colour its band has, inside and at its edge.
+export const BAND = { fill: 0.16, edge: 0.32 };
+
+// Moments that are evenly apart are told by the first and the distance: plotly reads each single date slowly.
+function timeOf(x) {
+  const apart = x[1] - x[0];
+  const even = x.length > 1 && x.every((at, place) => at === x[0] + place * apart);
+  return even ? { x0: axisTime(x[0]), dx: apart } : { x: x.map(axisTime) };
+}
+
+function band(trace, points, x, theme) {
+  const ink = theme.traces[trace.metric];
+  return {
+    ...area(x, points.values[`${trace.metric}:high`], points.values[`${trace.metric}:low`], { fillcolor: faded(ink, BAND.fill) }), ...side(trace),
+    line: { width: 1, color: faded(ink, BAND.edge), simplify: true },
+  };
 }
 
 /** Return how high a trace's line stands: its own values, or on those that it is stacked upon. */
@@ -29,29 +50,45 @@ export function stacked(figure, trace, points) {
 const side = (trace) => (trace.right ? { yaxis: "y2" } : {});
 const shapeOf = (figure, trace) => formatter(trace.right ? figure.right : figure.axis);
 
-function line(figure, trace, points, x, y, theme) {
+function line(figure, trace, points, said, time, y, theme) {
   const own = points.values[trace.metric] ?? [];
-  const low = points.values[`${trace.metric}:low`];
-  const high = points.values[`${trace.metric}:high`];
   const ink = theme.traces[trace.metric];
-  const shape = shapeOf(figure, trace);
-  const between = (at) => (low && high && low[at] !== null && high[at] !== null && low[at] !== high[at] ? ` (${shape(low[at])} to ${shape(high[at])})` : "");
   return {
-    type: "scatter", mode: "lines", name: plain(trace.name), x, y, connectgaps: false, ...side(trace),
-    customdata: own.map((value, at) => (value === null ? "unknown" : plain(shape(value) + between(at)))), hovertemplate: "%{customdata}",
+    type: "scatter", mode: "lines", name: plain(trace.name), ...time, y, connectgaps: false, ...side(trace),
+    customdata: words(said, trace.metric, points, shapeOf(figure, trace)), hovertemplate: "%{customdata}",
     line: { color: ink, width: trace.stacked ? 1.25 : 1.75, dash: trace.dash || "solid", shape: trace.steps ? "hv" : "linear", simplify: true },
     ...(lonely(own) ? { mode: "lines+markers", marker: { color: ink, size: own.map((_, at) => (alone(own, at) ? 4 : 0)), line: { width: 0 } } } : {}),
   };
 }
 
-function then(figure, trace, points, x, theme) {
-  const y = points.values[`${trace.metric}:then`];
-  const shape = shapeOf(figure, trace);
+function then(figure, trace, points, said, time, theme) {
+  const key = `${trace.metric}:then`;
   return {
-    type: "scatter", mode: "lines", name: plain(trace.then), x, y, connectgaps: false, ...side(trace), opacity: 0.62,
-    customdata: y.map((value) => (value === null ? "unknown" : plain(shape(value)))), hovertemplate: "%{customdata}",
+    type: "scatter", mode: "lines", name: plain(trace.then), ...time, y: points.values[key], connectgaps: false, ...side(trace), opacity: 0.62,
+    customdata: words(said, key, points, shapeOf(figure, trace)), hovertemplate: "%{customdata}",
     line: { color: theme.traces[trace.metric], width: 1.25, dash: "3px,3px", shape: trace.steps ? "hv" : "linear", simplify: true },
   };
+}
+
+// What hovering says of each value of a column. From one drawing to the next nearly all of it stays: `said` keeps it.
+function words(said, key, points, shape) {
+  const own = points.values[key] ?? [];
+  const low = points.values[`${key}:low`];
+  const high = points.values[`${key}:high`];
+  const before = said.get(key);
+  const now = new Map();
+  said.set(key, now);
+  return own.map((value, at) => {
+    if (value === null) return "unknown";
+    const [least, most] = [low?.[at] ?? null, high?.[at] ?? null];
+    let one = before?.get(points.times[at]);
+    if (!one || one.value !== value || one.least !== least || one.most !== most) {
+      const between = least === null || most === null || least === most ? "" : ` (${shape(least)} to ${shape(most)})`;
+      one = { value, least, most, text: plain(shape(value) + between) };
+    }
+    now.set(points.times[at], one);
+    return one.text;
+  });
 }
 
 // The surface between a line and the one below it, closed anew after each gap: plotly's own fills would cross the gaps.

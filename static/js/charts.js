@@ -3,7 +3,8 @@
 // Every chart of a page shows the same window of time. It follows the present, or it is fixed: by a drag, which reads the
 // window again at a finer step. A double click, or Follow, returns. The address always says what is shown.
 
-import { figureOf } from "./chart_figure.js";
+import { drawChart } from "./chart_draw.js";
+import { forgetTheme } from "./chart_figure.js";
 import { drawMarks, marksOfPage, watchMarks } from "./chart_marks.js";
 import { duration, formatter } from "./chart_words.js";
 
@@ -39,9 +40,10 @@ export const shownWindow = () => view.window;
 
 function watch() {
   const again = () => charts.forEach(draw);
+  const recolour = () => { forgetTheme(); again(); };
   watchMarks(again);
-  new MutationObserver(again).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
+  new MutationObserver(recolour).observe(document.documentElement, { attributes: true, attributeFilter: ["data-theme"] });
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", recolour);
   addEventListener("pointerup", letGo);
   addEventListener("pointercancel", letGo);
   addEventListener("popstate", fromAddress);
@@ -219,9 +221,8 @@ function draw(chart) {
 
 function react(chart) {
   chart.marks = marksOfPage();
-  const { data, layout } = figureOf(chart, view.window);
   delete chart.element.dataset.state;
-  Plotly.react(chart.element, data, layout, { displayModeBar: false, doubleClick: false, showTips: false, responsive: false });
+  drawChart(chart, view.window);
   drawMarks(chart, view.window);
   last(chart);
   chart.element.dispatchEvent(new CustomEvent("warren:drawn"));
@@ -258,12 +259,15 @@ function last(chart) {
 // The last known value of a line in the window, and the least and greatest that there were.
 function figuresOf({ points }, key) {
   const own = points.values[key] ?? [];
+  const lows = points.values[`${key}:low`];
+  const highs = points.values[`${key}:high`];
+  const { start, end } = view.window;
   let low;
   let high;
   own.forEach((value, at) => {
-    if (value === null || points.times[at] < view.window.start || points.times[at] > view.window.end) return;
-    const least = points.values[`${key}:low`]?.[at] ?? value;
-    const most = points.values[`${key}:high`]?.[at] ?? value;
+    if (value === null || points.times[at] < start || points.times[at] > end) return;
+    const least = lows?.[at] ?? value;
+    const most = highs?.[at] ?? value;
     if (low === undefined || least < low) low = least;
     if (high === undefined || most > high) high = most;
   });

@@ -45,7 +45,7 @@ async function copy(event) {
 // The picture has what stands around the chart on the page: a title, a legend, the ground it is read on.
 async function picture(button) {
   const one = chart();
-  const { data, layout } = figureOf(one, shownWindow());
+  const { data, layout } = figureOf(one, shownWindow(), { bands: true });
   const shown = data.filter((trace) => trace.hoverinfo !== "skip");
   const surface = getComputedStyle(document.querySelector(".card")).backgroundColor;
   const image = {

@@ -71,6 +71,6 @@ def test_it_says_which_fields_are_only_written(document: dict[str, Any]) -> None
     for name in ("BrokerNew", "BrokerChange"):
         fields = document["components"]["schemas"][name]["properties"]
         written = {field for field, said in fields.items() if said.get("writeOnly")}
-        assert written == {"password", "token", "client_key_pem"}
+        assert written == {"password", "token", "client_key_pem", "prometheus_password"}
     answered = json.dumps(document["components"]["schemas"]["BrokerFull"])
-    assert not re.search(r'"(password|token|client_key_pem|sealed)"', answered)
+    assert not re.search(r'"(password|token|client_key_pem|prometheus_password|sealed)"', answered)

@@ -236,7 +236,7 @@ def test_it_leads_from_a_queues_chart_to_the_same_view(viewer: Client) -> None:
     broker = polled()
     shown = viewer.get(f"/brokers/{broker.pk}/queue?{urlencode({'vhost': 'mine', 'name': 'orders', 'range': '15m'})}")
     links = [html.unescape(link) for link in re.findall(r'href="([^"]+)" data-chart-explore', shown.content.decode())]
-    assert len(links) == 3
+    assert len(links) == 4
     explored = html.unescape(viewer.get(links[0]).content.decode())
     assert ">Ready<" in explored
     assert ">Unacknowledged<" in explored

@@ -8,6 +8,7 @@ from dashboard.accounts.rights import Rights
 from dashboard.cells import View
 from dashboard.live.refused import Refused
 from dashboard.live.topics.params import Params, broker_id
+from dashboard.queries.marks import marks
 from dashboard.queries.queue import find_queue, queue_live, queue_page
 
 
@@ -17,7 +18,8 @@ def view(rights: Rights, params: Params, zone: dt.tzinfo, now_ms: int) -> View:
     known = find_queue(rights, broker_id(params), vhost, name, now_ms)
     if known is None:
         raise Refused("There is no such queue, or none that you may see.")
-    return queue_page(known, zone, now_ms).view(queue_live(known, {"range": span}, now_ms))
+    noted = marks(rights, [(known.facts.id, vhost)], zone, now_ms)
+    return queue_page(known, zone, now_ms, noted).view(queue_live(known, {"range": span}, now_ms))
 
 
 def _text(params: Params, key: str) -> str:
