@@ -217,6 +217,8 @@ def _outflow(m: dict[str, Floats], now: Now) -> None:
     paced = np.where(np.isnan(now.in_before), np.inf, now.in_before * now.counted_s)
     gone = np.minimum(now.entered, paced) - (now.level - m["told_level"])
     rejected = calls & (gone > 0.5 * first) & (now.again <= first)
+    # Where nothing left before, a depth that stands still is sooner that of the last tick than one that is held even.
+    rejected &= ~((m["silent"] > 0) & (now.level == m["told_level"]) & (now.level > 0))
     moved = now.counted & ((now.acked > 0) | automatic | rejected)
     silent = now.counted & ~moved
     left = np.where(now.acked > 0, now.acked, np.where(moved, np.maximum(first, 0), 0))

@@ -74,10 +74,9 @@ def _idle(m: dict[str, Floats], now: Now) -> Flags:
         np.nan_to_num(m["last_out"]) <= 0.75 * np.nan_to_num(m["out_pace"])
     )
     wanted = np.maximum(2, 1.5 * m["rest_second"])
-    rests = (m["quiet"] >= wanted) | ((m["quiet"] >= 1) & little & (m["streak"] >= 4) & (m["rest_second"] <= 1))
-    # Between two readings of counters that are read seldom, only what stood still before is taken to stand still.
-    told = ~np.isnan(now.acked)
-    held = (m["state"] == ConsumerState.IDLE) & ((m["quiet"] > 0) | (told & ~now.counted))
+    rests = (m["quiet"] >= wanted) | ((m["quiet"] >= 1) & little & (m["streak"] >= 4) & (m["rest_second"] < 1))
+    # Between two readings of counters, be they read seldom or not at this tick, what stood still is taken to stand still.
+    held = (m["state"] == ConsumerState.IDLE) & ((m["quiet"] > 0) | (~now.counted & ~uncounted))
     never = np.all([now.tick.figures.get(name, uncounted * np.nan) == 0 for name in COUNTERS[:2]], axis=0)
     first = (np.isnan(now.grew) & (now.consumers == 0)) | never
     found: Flags = empty & (rests | held | first | (uncounted & (now.consumers == 0)))
@@ -124,8 +123,8 @@ def _stalled(m: dict[str, Floats], now: Now, before: Floats) -> Flags:
     # Where fewer are published than before; none at all may be a channel that has not told yet.
     entered = np.where(now.counted & (now.entered > 0), np.minimum(entered, now.entered), entered)
     left = np.nan_to_num(m["out_pace"]) * span_s
-    # The depth, told by another process, says that nothing left either.
-    stands = (left >= 3) & (now.grew >= entered - 0.5 * left)
+    # The depth, told by another process, says that nothing left either; of what enters one reading tells too little.
+    stands = (m["streak"] >= 2) & (left >= 3) & (now.grew >= entered - 0.5 * left)
     # Nobody has ever acknowledged anything: the same messages are held, or all that enters is.
     frozen = (now.delivered == 0) & (now.unacked == m["unacked"]) & (now.unacked > 0) & (now.ready > 0)
     never = np.isnan(m["out_pace"]) & (frozen | ((entered >= 3) & (now.grew >= 0.8 * entered)))
