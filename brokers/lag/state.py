@@ -75,7 +75,7 @@ def _idle(m: dict[str, Floats], now: Now) -> Flags:
     )
     wanted = np.maximum(2, 1.5 * m["rest_second"])
     rests = (m["quiet"] >= wanted) | ((m["quiet"] >= 1) & little & (m["streak"] >= 4) & (m["rest_second"] < 1))
-    # Between two readings of counters, be they read seldom or not at this tick, what stood still is taken to stand still.
+    # Between two readings of counters, be they read seldom or this one missing, what stood still is taken to do so.
     held = (m["state"] == ConsumerState.IDLE) & ((m["quiet"] > 0) | (~now.counted & ~uncounted))
     never = np.all([now.tick.figures.get(name, uncounted * np.nan) == 0 for name in COUNTERS[:2]], axis=0)
     first = (np.isnan(now.grew) & (now.consumers == 0)) | never

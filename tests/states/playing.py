@@ -21,10 +21,12 @@ def seen(
     without: Sequence[str] = (),
     every: int = 1,
     consumers_every: int = 1,
+    untold: Sequence[str] = (),
 ) -> list[list[float]]:
     """Return the states of each act, poll by poll; `without`: figures never told; `every`: polls that have counters.
 
-    `consumers_every`: polls in which consumers are read.
+    `consumers_every`: polls in which consumers are read. `untold`: what is not told in each poll from the tenth on, as
+    often as it takes: nothing, `counters`, `consumers` or both.
     """
     memory = Memory()
     found: list[list[float]] = [[] for _ in acts]
@@ -32,10 +34,11 @@ def seen(
         figures = {name: np.array([value]) for name, value in shown.figures.items()}
         for name in without:
             figures[name] = np.array([math.nan])
-        if number % every:
+        gap = untold[number % len(untold)] if untold and number >= 9 else ""
+        if number % every or "counters" in gap:
             for name in ("published", "delivered", "acknowledged", "redelivered"):
                 figures[name] = np.array([math.nan])
-        if number % consumers_every:
+        if number % consumers_every or "consumers" in gap:
             figures["consumers"] = np.array([math.nan])
         flags = [np.array([flag]) for flag in (letters, waits, stream)]
         memory, states = step(memory, Tick(shown.at_ms, np.array([7], dtype=np.uint32), figures, *flags))

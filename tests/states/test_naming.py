@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -51,6 +52,41 @@ def test_it_is_ok_where_messages_are_consumed(how: str, beats: Beats) -> None:
     assert set(states[3:]) == {OK}, states
 
 
+@pytest.mark.parametrize("trouble", TROUBLES)
+@settings(max_examples=8, deadline=None)
+@given(
+    beats=beats,
+    untold=st.lists(st.sampled_from(["", "", "counters", "consumers", "counters, consumers"]), min_size=3, max_size=7),
+)
+def test_a_state_stays_where_counters_or_consumers_are_not_told(trouble: str, beats: Beats, untold: list[str]) -> None:
+    state, act = TROUBLES[trouble]
+    [during] = seen([replace(act, seconds=120)], beats, untold=untold)
+    assert set(during[4:]) == {state}, during
+
+
+@pytest.mark.parametrize("how", ALWAYS)
+@settings(max_examples=8, deadline=None)
+@given(beats=beats, untold=st.lists(st.sampled_from(["", "counters", "consumers"]), min_size=3, max_size=7))
+def test_a_queue_that_does_well_stays_so_then(how: str, beats: Beats, untold: list[str]) -> None:
+    [states] = seen([ALWAYS[how]], beats, untold=untold)
+    assert set(states[3:]) == {OK}, states
+
+
+def test_polls_that_come_early_end_no_state() -> None:
+    """Where a poll is early it is told the depth of its last beat and the counters of a newer one."""
+    early = Beats(3.09, 1.25, 0.11, polled_s=3.28, jitter=(-0.2, -0.3, -0.19, -0.01, 0.07, 0.04, 0.12))
+    [held] = seen([TROUBLES["a consumer takes everything and acknowledges nothing"][1]], early)
+    assert set(held[3:]) == {STALLED}, held
+    late = Beats(4.52, 2.6, 0.92, polled_s=0.52, jitter=(-0.2, 0.38, -0.15, -0.18, 0.02, -0.37, 0.23))
+    [starved] = seen([TROUBLES["a prefetch of one"][1]], late)
+    assert STALLED not in starved, starved
+
+
+def test_a_queue_that_is_polled_anew_without_counters_stays_idle() -> None:
+    [idle] = seen([Act(60, consumers=1)], every=3)
+    assert set(idle) == {IDLE}
+
+
 @settings(max_examples=2, deadline=None)
 @given(beats=beats)
 def test_an_idle_queue_is_idle_all_night_with_a_message_now_and_then(beats: Beats) -> None:
@@ -69,7 +105,9 @@ def test_nothing_is_claimed_of_figures_that_are_unknown() -> None:
 
 @pytest.mark.parametrize("kind", ["letters", "waits", "stream"])
 def test_a_queue_that_nobody_is_to_consume_is_not_stopped(kind: str) -> None:
-    [states] = seen([Act(60, 5, prefill=100)], **{kind: True})
+    [states] = seen(
+        [Act(60, 5, prefill=100)], letters=kind == "letters", waits=kind == "waits", stream=kind == "stream"
+    )
     assert not {STOPPED, BEHIND} & set(states)
 
 
@@ -86,7 +124,7 @@ def test_counters_that_are_read_seldom_make_no_false_state() -> None:
 
 def test_consumers_that_are_read_seldom_make_no_false_state() -> None:
     before, _ = seen([Act(200, 10, 200, 1, 50), Act(40, 10)], every=6, consumers_every=9)
-    assert set(before[3:]) == {OK}
+    assert set(before[6:]) == {OK}
     _, stopped = seen([WELL, Act(150, 10)], every=6, consumers_every=9)
     assert named_after(stopped, STOPPED)
 
