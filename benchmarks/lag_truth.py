@@ -123,7 +123,7 @@ def _run_on_brokers(folder: Path, asked: argparse.Namespace) -> int:
 def _print(asked: argparse.Namespace, records: list[Any]) -> int:
     from tests.support import lag_judge
 
-    print(f"{'queue':24} moments  within  a beat   worst   of allowed  (beat)  unknown")
+    print(f"{'queue':24} moments  within  a beat   worst   of allowed  (beat)  unknown  at least")
     bad = 0
     for found in records:
         for one in lag_judge.judge(found):
@@ -131,7 +131,7 @@ def _print(asked: argparse.Namespace, records: list[Any]) -> int:
             print(
                 f"{found.version:5}{one.queue:19} {one.moments:6}  {one.within / max(1, one.moments):6.1%}  "
                 f"{one.within_a_beat / max(1, one.moments):6.1%}  {one.worst_s:6.1f} s  {one.worst_share:6.2f}   "
-                f"{one.worst_beat:6.2f}   {one.unknown}"
+                f"{one.worst_beat:6.2f}   {one.unknown:7}  {one.at_least:8}"
             )
             if asked.show and asked.show in f"{found.version} {one.queue}":
                 print("\n".join("    " + line for line in one.lines))

@@ -46,8 +46,9 @@ class Reading:
     published: Floats
     acknowledged: Floats
     live: bool = True
-    # Of `total`, what is with consumers. None: not told.
+    # Of `total`, what is with consumers; and how often messages were delivered once more. None: not told.
     unacked: Floats | None = None
+    redelivered: Floats | None = None
 
 
 @dataclass(slots=True)
@@ -94,7 +95,7 @@ class Flow:
         """Take all moments for earlier ones: the clock was set back by so much."""
         self.at_ms -= by_ms
         self.recent = [(moment - by_ms, net, gross) for moment, net, gross in self.recent]
-        for name in ("in_ms", "out_ms", "since_ms", "empty_ms", "head_ms", "held_ms"):
+        for name in ("in_ms", "out_ms", "since_ms", "empty_ms", "head_ms", "held_ms", "again_ms"):
             self.columns[name] = self.columns[name] - by_ms
 
 
@@ -129,6 +130,8 @@ _FRESH: Mapping[str, float] = {
     "readings": 0.0,
     "told": np.nan,  # the depth as the queue told it last
     "newer": 0.0,  # 1: it is newer than the counters
+    "redelivered": 0.0,
+    "again_ms": -np.inf,  # when messages were last seen to be delivered once more
 }
 
 
@@ -188,6 +191,12 @@ def step(flow: Flow, reading: Reading) -> Step:
     for name in ("surplus", "extra", "low", "high"):
         columns[f"{name}_read"] = np.where(came, columns[name], columns[f"{name}_read"])
     columns["empty_ms"] = np.where(reading.total == 0, float(reading.at_ms), columns["empty_ms"])
+    if reading.redelivered is not None:
+        columns["again_ms"] = np.where(
+            reading.redelivered > columns["redelivered"], float(reading.at_ms), columns["again_ms"]
+        )
+        known = ~np.isnan(reading.redelivered)
+        columns["redelivered"] = np.where(known, reading.redelivered, columns["redelivered"])
     flow.at_ms, flow.live = reading.at_ms, reading.live
     flow.recent.append((reading.at_ms, net, gross))
     while len(flow.recent) > 2 and flow.recent[1][0] <= reading.at_ms - _LATEST_BEAT_MS:

@@ -19,7 +19,8 @@ class LagSource(IntEnum):
     COUNTERS = 0
     HEAD_TIMESTAMP = 1
     STREAM_OFFSETS = 2
-    # The head is older than what is known of the queue: it is at least so old.
+    # The head is older than what is known of the queue, or messages are not in the order in which they came: it is at
+    # least so old.
     AT_LEAST = 3
 
 
@@ -54,12 +55,15 @@ def advance(
     offsets: Floats | None = None,
     streams: NDArray[np.bool_] | None = None,
     heads: Mapping[int, float] | None = None,
+    unordered: NDArray[np.bool_] | None = None,
 ) -> Lag:
     """Take one reading and return the lag as of it.
 
     `streams` marks streams: nothing leaves them, and their lag is that of the slowest consumer, which is `offsets`
     messages behind the end (NaN: no consumer, or not read now). `heads` has, by slot, the time (Unix seconds) that the
-    publisher of the oldest message wrote into it, where it was read now.
+    publisher of the oldest message wrote into it, where it was read now. `unordered` marks queues that put at their
+    tail what is returned: the oldest message may be anywhere in them. Where n left, one of the first n + 1 that came is
+    still there, so the oldest is at least as old as the next one of those.
     """
     _take(ages, reading)
     flow, arrivals = ages.flow, ages.arrivals
@@ -93,6 +97,9 @@ def advance(
     empty = np.where(is_stream, behind < 0.5, behind < 0.5) | ((reading.total == 0) & ~is_stream & unknown)
     lag = np.where(unknown, np.nan, lag)
     lag = np.where(empty & ~np.isnan(reading.total), 0.0, lag)
+    if unordered is not None:
+        returned = unordered & (columns["again_ms"] >= columns["empty_ms"]) & np.isfinite(columns["again_ms"])
+        source = np.where(returned, float(LagSource.AT_LEAST), source)
     source = np.where(empty & ~is_stream, float(LagSource.COUNTERS), source)
     source = np.where(np.isnan(lag), np.nan, source)
     lag, source = _with_heads(ages, reading, entered - flow.depth, lag, source, heads or {})

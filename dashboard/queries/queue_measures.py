@@ -16,7 +16,8 @@ SOURCES = {
     COUNTERS: "From counters: when the message that leaves next must have entered.",
     TIMESTAMP: "From the timestamp that its publisher gave the message at the head.",
     OFFSETS: "From how far the slowest reader is behind the end, and the pace of what is appended.",
-    AT_LEAST: "At least: the message at the head is older than what Warren has seen of the queue.",
+    AT_LEAST: "At least: the oldest message is older than what Warren has seen of the queue, "
+    "or anywhere in it, since the queue puts at its tail what is returned.",
 }
 _NEVER = "It grows or stands still: at this pace it is never empty."
 

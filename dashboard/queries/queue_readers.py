@@ -97,4 +97,4 @@ def _behind(one: Reader) -> str:
 def _age(one: Reader) -> str:
     if one.behind_s is None:
         return formats.UNKNOWN
-    return f"{'≥ ' if one.at_least else ''}{formats.lag(one.behind_s)}"
+    return f"{'> ' if one.at_least else ''}{formats.lag(one.behind_s)}"

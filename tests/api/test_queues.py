@@ -8,6 +8,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.test import AsyncClient, RequestFactory
 
+from brokers.collect import streams
 from brokers.collect.models import PollState
 from brokers.registry import details
 from brokers.registry.models import Broker
@@ -115,6 +116,28 @@ def test_it_says_by_parameter_what_can_not_be_taken(admin: Api, shop: Broker, qu
     answer = admin.call("GET", f"/brokers/{shop.pk}/queues?{query}")
     assert answer.status_code == 422
     assert list(check_problem(answer)["errors"]) == [field]
+
+
+def test_it_tells_who_reads_a_stream_and_how_far_behind(admin: Api, shop: Broker) -> None:
+    rows = [seen_queue("blue", "events", detail=details.QueueDetail(type="stream"), ready=9, unacked=0)]
+    append_snapshot(shop, {Kind.QUEUE: [*rows, seen_queue("blue", "orders", ready=1, unacked=0)]})
+    path = f"/brokers/{shop.pk}/queues/blue/events"
+    assert admin.get(path)["stream_readers"] == {"at": None, "readers": [], "why": ""}
+    readers = (
+        streams.Reader("blue", "events", "billing", "a -> b", 1, True, 40, 20, 12.5),
+        streams.Reader("blue", "events", "billing", "a -> c", 2, False, 10, 50, 31.0, at_least=True),
+        streams.Reader("green", "events", "hidden"),
+    )
+    told = streams.encode(streams.Readers(1_760_000_000_000, 3, readers))
+    PollState.objects.update_or_create(broker=shop, defaults={"stream_readers": told})
+    found = admin.get(path)["stream_readers"]
+    assert found["at"] == "2025-10-09T08:53:20Z" or found["at"].startswith("2025-10-09T08:53:20")
+    assert [(one["connection"], one["behind"], one["behind_s"], one["at_least"]) for one in found["readers"]] == [
+        ("a -> c", 50, 31.0, True),
+        ("a -> b", 20, 12.5, False),
+    ]
+    assert [one["active"] for one in found["readers"]] == [False, True]
+    assert admin.get(f"/brokers/{shop.pk}/queues/blue/orders")["stream_readers"] is None
 
 
 def test_it_shows_one_queue_with_its_definition(admin: Api, shop: Broker) -> None:

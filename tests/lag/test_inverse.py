@@ -286,3 +286,19 @@ def test_a_stream_is_as_late_as_its_slowest_consumer() -> None:
     assert found.time_lag[0] == pytest.approx(20, abs=3)
     found = advance(ages, one(START + 13 * TICK_MS, 2_000, 650, 0), streams=is_stream, offsets=np.array([np.nan]))
     assert np.isnan(found.time_lag[0]), "nobody reads it: there is no lag to tell"
+
+
+def test_where_what_is_returned_goes_to_the_tail_the_head_is_at_least_so_old() -> None:
+    ages, unordered = Ages(), np.array([True])
+
+    def at(tick: int, total: float, published: float, acknowledged: float, redelivered: float) -> Lag:
+        seen = replace(one(START + tick * TICK_MS, total, published, acknowledged), redelivered=np.array([redelivered]))
+        return advance(ages, seen, unordered=unordered)
+
+    at(0, 0, 0, 0, 0)
+    assert at(1, 10, 10, 0, 0).source[0] == LagSource.COUNTERS
+    assert at(2, 15, 20, 5, 1).source[0] == LagSource.AT_LEAST
+    # Nothing says that what was returned has left, before the queue was empty.
+    assert at(3, 15, 25, 10, 1).source[0] == LagSource.AT_LEAST
+    assert at(4, 0, 25, 25, 1).source[0] == LagSource.COUNTERS
+    assert at(5, 5, 30, 25, 1).source[0] == LagSource.COUNTERS

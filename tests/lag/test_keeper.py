@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -118,3 +119,15 @@ def test_a_stream_has_the_lag_of_its_consumers_or_none() -> None:
     keeper.forget()
     lag, _ = keeper.lag_of(broker.id, frame(200, 10_300, 1_300, 0), directory, live=True).values()
     assert np.isnan(lag[0])
+
+
+def test_a_quorum_queue_without_a_delivery_limit_puts_at_its_tail_what_is_returned() -> None:
+    def told(**fields: object) -> bytes:
+        return msgspec.json.encode(details.QueueDetail(**fields))  # type: ignore[arg-type]
+
+    without, limited = told(type="quorum"), told(type="quorum", arguments={"x-delivery-limit": 5})
+    by_policy = told(type="quorum", effective_policy={"delivery-limit": 5})
+    unlimited = told(type="quorum", arguments={"x-delivery-limit": -1})
+    assert [keeper.puts_at_tail(one, live=False) for one in (without, limited, by_policy)] == [True, False, False]
+    assert [keeper.puts_at_tail(one, live=True) for one in (without, limited, unlimited)] == [False, False, True]
+    assert not keeper.puts_at_tail(told(type="classic"), live=False)

@@ -8,11 +8,13 @@ import time
 from typing import Any
 from urllib.parse import urlencode
 
+import msgspec
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from brokers.collect import streams
 from brokers.collect.models import PollState
 from brokers.registry.details import QueueDetail, VhostDetail
 from brokers.registry.models import Broker, BrokerObject
@@ -273,3 +275,29 @@ def test_it_charts_a_broker_on_its_page() -> None:
     page = signed_in(make_user("a", Role.VIEWER)).get(f"/brokers/{broker.pk}?range=5m").content.decode()
     assert data_of(page, "waiting")["points"]["values"]["ready"][-1] == 7_654_321
     assert data_of(page, "churn")
+
+
+def test_a_stream_shows_who_reads_it_by_group_and_how_far_behind() -> None:
+    broker = polled("shop", ("mine", "events"), ("mine", "orders"))
+    one = BrokerObject.objects.get(broker=broker, kind=Kind.QUEUE.value, name="events")
+    BrokerObject.objects.filter(pk=one.pk).update(detail=msgspec.json.encode(QueueDetail(type="stream")))
+    client = signed_in(make_user("anna", (Role.VIEWER, broker, "mine")))
+    readers = (
+        streams.Reader("mine", "events", HOSTILE, "a -> b", 1, True, 1_040, 20, 12.0),
+        streams.Reader("mine", "events", HOSTILE, "a -> c", 2, False, 10, 1_050, 3_700.0, at_least=True),
+        streams.Reader("theirs", "events", "hidden group", "x -> y", 3, True, 10, 1, 1.0),
+    )
+    told = streams.encode(streams.Readers(now(), 3, readers))
+    PollState.objects.filter(broker=broker).update(stream_readers=told)
+    page = client.get(address(broker, name="events")).content.decode()
+    assert "a -&gt; b, subscription 1" in page
+    assert "waits for its turn" in page
+    assert "1,040" in page
+    assert "hidden group" not in page
+    assert "<script>alert(" not in page
+    # The group is as late as the one of it that reads; who waits for its turn is no measure of it.
+    groups = re.findall(r"<b>([^<]*)</b></td><td class=\"num\"><b>([^<]*)</b>", page)
+    assert groups == [("20", "12 s")]
+    PollState.objects.filter(broker=broker).update(stream_readers=streams.encode(streams.Readers(why="It is off.")))
+    assert "It is off." in client.get(address(broker, name="events")).content.decode()
+    assert "Readers by the stream protocol" not in client.get(address(broker, name="orders")).content.decode()

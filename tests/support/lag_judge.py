@@ -10,6 +10,7 @@ import numpy as np
 
 from brokers.lag.flow import Reading
 from brokers.lag.inverse import Ages, LagSource, advance
+from brokers.lag.keeper import puts_at_tail
 from brokers.registry import slots
 from brokers.registry.models import Broker
 from brokers.series.codec import decode
@@ -35,6 +36,8 @@ class Record(msgspec.Struct):
     figures: dict[str, list[list[float | None]]]
     entered: dict[str, list[float]]
     left: dict[str, list[float | None]]
+    # Queues that put at their tail what is returned.
+    unordered: list[str] = []
 
     @property
     def truth(self) -> Truth:
@@ -54,7 +57,13 @@ class Verdict:
     within: int = 0
     # Those of which the truth of a moment in the beat before says the same.
     within_a_beat: int = 0
+    # No further off than two beats + 10 % of the truth of now or of a moment in the two beats before.
+    within_two_beats: int = 0
+    # The greatest age that was true.
+    oldest_s: float = 0.0
     unknown: int = 0
+    # Of which only the least that it can be is told.
+    at_least: int = 0
     # Readings of its counters.
     read: int = 0
     worst_s: float = 0.0
@@ -77,6 +86,12 @@ def record(broker: Broker, version: str, vhost: str, truth: Truth) -> Record:
         {name: times.tolist() for name, times in truth.entered.items()},
         {name: [at if np.isfinite(at) else None for at in times.tolist()] for name, times in truth.left.items()},
     )
+    live = not version.startswith("3.")
+    found.unordered = [
+        name
+        for name, slot in zip(queues, places, strict=True)
+        if slot is not None and puts_at_tail(directory.by_slot[Kind.QUEUE][slot].detail, live=live)
+    ]
     for at_ms, payload in Snapshot.objects.filter(broker=broker).order_by("id").values_list("at_ms", "payload"):
         table = decode(payload, (Kind.QUEUE,)).table(Kind.QUEUE)
         found.at_ms.append(at_ms)
@@ -112,8 +127,10 @@ def replay(found: Record) -> Record:
             now["acknowledged"][there],
             not found.version.startswith("3."),
             now["unacked"][there],
+            now["redelivered"][there],
         )
-        lag = advance(ages, reading)
+        unordered = np.array([name in found.unordered for name in found.queues])
+        lag = advance(ages, reading, unordered=unordered[there])
         row, source = np.full(len(found.queues), np.nan), np.full(len(found.queues), np.nan)
         row[there], source[there] = np.round(lag.time_lag, 1), lag.source
         lags.append([None if np.isnan(value) else value for value in row.tolist()])
@@ -158,8 +175,9 @@ def _compare(verdict: Verdict, truth: Truth, at: float, now: dict[str, float], s
         return
     allowed = TICK_S + 0.05 * true
     off = abs(told - true)
-    if now["lag_source"] == LagSource.AT_LEAST and told <= true + allowed:
-        off = 0.0
+    if now["lag_source"] == LagSource.AT_LEAST:
+        verdict.at_least += 1
+        off = 0.0 if told <= true + allowed else off
     share = off / allowed
     # The truth of the beat before, at which the broker may have told its figures.
     past = [truth.age_s(verdict.queue, at - back) for back in np.arange(0.0, BEAT_S + 0.01, 0.25)]
@@ -167,6 +185,10 @@ def _compare(verdict: Verdict, truth: Truth, at: float, now: dict[str, float], s
     # Between two ages that it had within the beat it went through all others, or leapt.
     if min(past) <= told <= max(past):
         beat = 0.0
+    longer = [truth.age_s(verdict.queue, at - back) for back in np.arange(0.0, 2 * BEAT_S + 0.01, 0.5)]
+    slack = 2 * BEAT_S + 0.1 * true
+    verdict.within_two_beats += off <= slack or min(longer) - slack <= told <= max(longer) + slack
+    verdict.oldest_s = max(verdict.oldest_s, true)
     verdict.within += share <= 1.0
     verdict.within_a_beat += min(beat, share) <= 1.0
     if share > verdict.worst_share:
