@@ -40,9 +40,9 @@ def text(client: Client, broker: Broker, vhost: str, name: str, part: str = "que
 
 
 def seen(tick: Tick, read: Tick, broker: Broker, until: Callable[[], bool]) -> None:
-    """Poll until the broker's statistics have caught up with what was done."""
-    read(broker)
+    """Poll until the broker's statistics have caught up with what was done, the type of a stream among them."""
     for _ in range(20):
+        read(broker)
         tick(broker)
         if until():
             return
