@@ -307,6 +307,7 @@ def remember(m: dict[str, Floats], now: Now, named: Floats) -> None:
     old = tick.at_ms - m["learned_ms"] > _LEARNED_MS
     for name in ("pause", "pause_second", "rest", "rest_second", "swing", "swing_second"):
         m[name] = np.where(old, 0.0, m[name])
+    m["learned_ms"] = np.where(old, float(tick.at_ms), m["learned_ms"])
 
 
 def _note(m: dict[str, Floats], name: str, where: Flags, values: Floats) -> None:

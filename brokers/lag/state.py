@@ -73,7 +73,8 @@ def _idle(m: dict[str, Floats], now: Now) -> Flags:
     little = (np.nan_to_num(m["last_in"]) <= 0.75 * np.nan_to_num(m["in_pace"])) & (
         np.nan_to_num(m["last_out"]) <= 0.75 * np.nan_to_num(m["out_pace"])
     )
-    wanted = np.maximum(2, 1.5 * m["rest_second"])
+    # Two readings within one beat of the broker are one rest more than there was.
+    wanted = np.maximum(2, np.where(m["rest_second"] > 0, 1.5 * m["rest_second"] + 1, 0))
     rests = (m["quiet"] >= wanted) | ((m["quiet"] >= 1) & little & (m["streak"] >= 4) & (m["rest_second"] < 1))
     # Between two readings of counters, be they read seldom or this one missing, what stood still is taken to do so.
     held = (m["state"] == ConsumerState.IDLE) & ((m["quiet"] > 0) | (~now.counted & ~uncounted))
