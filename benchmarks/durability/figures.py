@@ -41,8 +41,7 @@ def values(tick: int) -> dict[str, NDArray[np.float64]]:
         "ready": (slots * 7919 + tick * 31) % 1000 * (slots % 3),
         "consumers": slots % 4,
         "published": (tick % 1000) * (slots % 5),  # restarts now and then
-        # Of some objects at each tick: what no object has at most ticks, a reader holds in between.
-        "memory": np.where((slots + tick) % SPARSE_EVERY == 0, slots * 100 + tick, np.nan),
+        "memory": slots * 100 + tick if tick % SPARSE_EVERY == 0 else np.full(OBJECTS, np.nan),
     }
     there = present(tick)
     return {name: np.where(there, column, np.nan) for name, column in found.items()}
