@@ -141,7 +141,8 @@ class History:
         )
 
     def _span_ids(self) -> list[int]:
-        return [source.span_id for piece in self.pieces for source in piece.sources]
+        # Two pieces may share a span: what lies between them may be there in another resolution.
+        return list(dict.fromkeys(source.span_id for piece in self.pieces for source in piece.sources))
 
     def _groups(self, kind: Kind, tables: Sequence[list[tuple[int, Packed]]]) -> NDArray[np.int64]:
         stored = Block.objects.filter(span_id__in=self._span_ids(), kind=str(kind)).values_list("group", flat=True)
