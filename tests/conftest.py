@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import pika
 import pytest
 
@@ -15,6 +16,10 @@ from brokers.series import present, snapshots
 from dashboard.queries import chart_series, queue_asked
 from tests.support import brokers
 from tests.support.brokers import TestBroker
+
+# A busy machine draws examples slowly: that is no fault of what is tested.
+hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("patient")
 
 pytest_plugins = [
     "tests.support.dashboard_server",

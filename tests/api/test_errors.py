@@ -16,7 +16,11 @@ from dashboard.api import brokers as api_brokers
 from tests.api.conftest import Api, check_problem
 
 pytestmark = pytest.mark.django_db
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FEW = settings(
+    max_examples=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 TEXT = st.text(max_size=20)
 VALUES = st.one_of(
     TEXT,
