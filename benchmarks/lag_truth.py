@@ -13,17 +13,14 @@ What a run polled, and its truth, can be recorded; from a record the lag is comp
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-import django
-
+from benchmarks.apart import set_up, working_folder
 from tests.support.aged_load import AgedLoad, scripts
-from tests.support.brokers import RUN_DIR, broker_of, choose_source, end_all, versions
+from tests.support.brokers import broker_of, choose_source, versions
 
 LONG_S, SHORT_S = 600.0, 48.0
 
@@ -39,31 +36,12 @@ def main() -> int:
     asked = parser.parse_args()
     if not asked.replay:
         choose_source()
-    with tempfile.TemporaryDirectory(prefix="warren-lag-") as name:
-        folder = Path(name)
-        folder.joinpath("pid").write_text(str(os.getpid()))
-        os.environ[RUN_DIR] = str(folder)
-        try:
-            return _run(folder, asked)
-        finally:
-            end_all(folder)
-
-
-def _set_up(folder: Path) -> None:
-    for name in [name for name in os.environ if name.startswith("WARREN_") and not name.startswith("WARREN_TEST_")]:
-        del os.environ[name]
-    data = folder / "data"
-    data.mkdir()
-    os.environ |= {
-        "DJANGO_SETTINGS_MODULE": "dashboard.settings",
-        "WARREN_DATA_DIR": str(data),
-        "WARREN_LOG_LEVEL": "ERROR",
-    }
-    django.setup()
+    with working_folder("warren-lag-") as folder:
+        return _run(folder, asked)
 
 
 def _run(folder: Path, asked: argparse.Namespace) -> int:
-    _set_up(folder)
+    set_up(folder, "ERROR")
     from tests.support import lag_judge
 
     if asked.replay:
@@ -80,7 +58,7 @@ def _run_on_brokers(folder: Path, asked: argparse.Namespace) -> int:
     call_command("migrate", verbosity=0, interactive=False)
     seconds = SHORT_S if asked.short else LONG_S
     found = {version: broker_of(version) for version in (asked.versions or versions())}
-    vhosts = {version: broker.make_vhost("L-lag") for version, broker in found.items()}
+    vhosts = {version: broker.make_vhost("lag") for version, broker in found.items()}
     loads = {}
     try:
         rows = {}

@@ -10,18 +10,15 @@ table has it as *at stake*, and a sum is right where it is no further from what 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import django
-
-from tests.support.brokers import RUN_DIR, TestBroker, broker_of, choose_source, end_all, versions
+from benchmarks.apart import set_up, working_folder
+from tests.support.brokers import TestBroker, broker_of, choose_source, versions
 
 if TYPE_CHECKING:
     from tests.support.counted import Tally
@@ -42,27 +39,12 @@ def main() -> int:
     parser.add_argument("--restart", default="")
     asked = parser.parse_args()
     choose_source()
-    with tempfile.TemporaryDirectory(prefix="warren-sums-") as name:
-        folder = Path(name)
-        folder.joinpath("pid").write_text(str(os.getpid()))
-        os.environ[RUN_DIR] = str(folder)
-        try:
-            return _run(folder, asked)
-        finally:
-            end_all(folder)
+    with working_folder("warren-sums-") as folder:
+        return _run(folder, asked)
 
 
 def _run(folder: Path, asked: argparse.Namespace) -> int:
-    for name in [name for name in os.environ if name.startswith("WARREN_") and not name.startswith("WARREN_TEST_")]:
-        del os.environ[name]
-    data = folder / "data"
-    data.mkdir()
-    os.environ |= {
-        "DJANGO_SETTINGS_MODULE": "dashboard.settings",
-        "WARREN_DATA_DIR": str(data),
-        "WARREN_LOG_LEVEL": "CRITICAL",
-    }
-    django.setup()
+    set_up(folder, "CRITICAL")
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0, interactive=False)
@@ -75,7 +57,7 @@ def _measure(broker: TestBroker, asked: argparse.Namespace) -> int:
     from tests.support.counted import Tally
     from tests.support.known_load import KnownLoad, running
 
-    vhost = broker.make_vhost("F-sums")
+    vhost = broker.make_vhost("sums")
     row = services.add(
         services.BrokerInput(
             name=f"RabbitMQ {broker.version}",

@@ -67,7 +67,7 @@ The collector's page says for each broker what is unknown there, and why.
 | 4 | stalled | messages wait, consumers are there, and nothing is acknowledged; redeliveries do not count |
 | 5 | stopped | messages wait and nobody is subscribed, nor fetches them with `basic.get` |
 
-A state is named within three polls and without a threshold to set: RabbitMQ tells its figures in beats of 5 s that are out of
+A state is named within three polls, seldom four or five, and without a threshold to set: RabbitMQ tells its figures in beats of 5 s that are out of
 phase, so one silent reading must be borne out by the queue's depth, or by a second one. With automatic acknowledgement a
 delivery counts as an acknowledgement.
 """

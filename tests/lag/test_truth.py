@@ -28,7 +28,7 @@ def test_it_is_as_old_as_the_head(
     is the measure. Where ages were computed wrongly, by a constant or of the wrong message, most moments would be off.
     """
     found = {version: brokers_by_version(version) or any_broker for version in brokers.versions()}
-    vhosts = {version: broker.make_vhost("L-truth") for version, broker in found.items()}
+    vhosts = {version: broker.make_vhost("truth") for version, broker in found.items()}
     loads: dict[str, AgedLoad] = {}
     try:
         rows = {version: register(broker, f"broker {version}") for version, broker in found.items()}
