@@ -10,6 +10,8 @@ import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 
+from django.db.models import Q
+
 from brokers.collect.models import PollState
 from brokers.registry.models import Broker
 
@@ -86,7 +88,7 @@ def claim(broker_id: int, now_ms: int, lane: Lane = Lane.TICK) -> Claim | None:
     until_ms = now_ms + _SPAN_MS[lane]
     # The old due time is part of the condition: of two dispatchers that read the same row, one writes.
     conditions = {due_field: due_ms, f"{due_field}__lte": now_ms, f"{until_field}__lte": now_ms}
-    taken = PollState.objects.filter(broker_id=broker_id, broker__paused=False, **conditions).update(
+    taken = PollState.objects.filter(_unpaused(broker_id), **conditions).update(
         **{due_field: next_due(due_ms, now_ms, cadence_ms), claim_field: token, until_field: until_ms}
     )
     return Claim(broker_id, lane, token, until_ms) if taken else None
@@ -115,9 +117,9 @@ def extend(broker_id: int, token: str, now_ms: int, span_ms: int, lane: Lane = L
     """Let a claim that still holds last for `span_ms` from now; False where it is lost."""
     _, claim_field, until_field = _FIELDS[lane]
     return bool(
-        PollState.objects.filter(
-            broker_id=broker_id, broker__paused=False, **{claim_field: token, f"{until_field}__gt": now_ms}
-        ).update(**{until_field: now_ms + span_ms})
+        PollState.objects.filter(_unpaused(broker_id), **{claim_field: token, f"{until_field}__gt": now_ms}).update(
+            **{until_field: now_ms + span_ms}
+        )
     )
 
 
@@ -134,6 +136,16 @@ def release(broker_id: int, token: str, lane: Lane = Lane.TICK) -> bool:
 def hasten(broker_id: int, at_ms: int) -> None:
     """Let the definitions be read at `at_ms` where they are not due before that anyway."""
     PollState.objects.filter(broker_id=broker_id, definitions_due_ms__gt=at_ms).update(definitions_due_ms=at_ms)
+
+
+def _unpaused(broker_id: int) -> Q:
+    """Return the condition that names a broker's row unless it is paused, for updates that only one may win.
+
+    A condition over a relation (`broker__paused`) would make Django put *all* conditions into a subquery, which
+    PostgreSQL does not ask again for a row that it waited for: two dispatchers would both write. So the row's own
+    columns stand in the update itself.
+    """
+    return Q(broker_id=broker_id, broker_id__in=Broker.objects.filter(id=broker_id, paused=False).values("id"))
 
 
 def _give_states() -> None:

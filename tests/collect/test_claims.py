@@ -16,6 +16,8 @@ from brokers.registry import services
 from brokers.registry.models import Broker
 
 NOW = 1_800_000_000_000
+# Of a race, so that one which is lost seldom is lost here: on PostgreSQL one in some fifty was.
+_ROUNDS = 40
 
 
 @pytest.fixture
@@ -103,7 +105,9 @@ def test_of_many_dispatchers_one_claims() -> None:
             connection.close()
 
     with ThreadPoolExecutor(8) as pool:
-        assert sum(pool.map(race, range(24))) == 1
+        for round_ in range(_ROUNDS):
+            PollState.objects.filter(broker=shop).update(next_due_ms=0, claim="", claimed_until_ms=0)
+            assert sum(pool.map(race, range(16))) == 1, f"round {round_}"
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**7), st.integers(1000, 300_000))
