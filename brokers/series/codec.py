@@ -187,13 +187,19 @@ class Packed:
         return self.slots.nbytes // 8 + sum(column.nbytes for column in self.columns.values() if column is not None)
 
 
-def packed(payload: bytes | memoryview, kind: Kind, metrics: Collection[str]) -> Packed:
-    """Return some columns of one kind without making floats of them. Raises CorruptSnapshotError."""
+def packed(
+    payload: bytes | memoryview, kind: Kind, metrics: Collection[str], *, slots: NDArray[np.uint32] | None = None
+) -> Packed:
+    """Return some columns of one kind without making floats of them. Raises CorruptSnapshotError.
+
+    `slots`: the kind's, where they were read before.
+    """
     found = Packed(EMPTY.slots, {})
     for entry, parts in _parts(bytes(payload)):
         if entry.kind != kind:
             continue
-        slots = next((_slots(data, column, entry.rows) for column, data in parts if column.name == ""), EMPTY.slots)
+        if slots is None:
+            slots = next((_slots(data, column, entry.rows) for column, data in parts if column.name == ""), EMPTY.slots)
         columns = {
             column.name: _raw(data, column.dtype, entry.rows) for column, data in parts if column.name in metrics
         }

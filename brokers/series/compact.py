@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from brokers.series.cells import Ticks, joined_ticks
 from brokers.series.columns import Floats
 from brokers.series.coverage import Stretch
 from brokers.series.levels import Level, window_of
-from brokers.series.metrics import Kind, stored_names
+from brokers.series.metrics import Kind
 from brokers.series.models import Block, Snapshot
 from brokers.series.pieces import Opened, Piece, piece_of
 from brokers.series.snapshots import SnapshotRow
@@ -26,8 +27,11 @@ from brokers.series.spans import NewBlock, NewSpan, SpanRow
 
 # Single snapshots are kept at least so long: live pages and the next poll read them.
 KEEP_MS = 600_000
-# Cells of one metric in memory while blocks are built: 16 MB.
+# Cells of one metric in memory while spans are merged: 16 MB.
 _CELLS_AT_ONCE = 2_000_000
+# And while blocks are built of snapshots: of those as they are stored (1 to 8 bytes a cell), so that each is unpacked
+# once, and of them as floats: 2 MB, which the caches of a CPU hold.
+_STORED_AT_ONCE, _FLOATS_AT_ONCE = 8_000_000, 250_000
 # Spans of a broker with many objects become no longer than this, so that their transactions stay short.
 _MERGED_BYTES = 12_000_000
 
@@ -89,16 +93,16 @@ def _blocks_of(piece: Piece) -> Iterator[NewBlock]:
     payloads = _payloads(piece)
     ids = [source.span_id for source in piece.sources]
     for kind in Kind:
-        bare = [(index, codec.packed(payload, kind, ())) for index, payload in payloads]
-        names = set(stored_names(kind))
+        bare = _bare(payloads, kind)
+        names: set[str] = set()
         for _, payload in payloads:
             names |= codec.columns_of(payload, kind)
         groups = set(Block.objects.filter(span_id__in=ids, kind=str(kind)).values_list("group", flat=True).distinct())
         for slots in _distinct(bare):
             groups.update(np.unique(slots // blocks.GROUP).tolist())
-        for chunk in _chunks(sorted(groups), len(piece.ticks)):
+        for chunk in _chunks(sorted(groups), len(payloads), _STORED_AT_ONCE):
             opened = open_blocks(ids, kind, chunk)
-            yield from _chunk_blocks(piece, kind, chunk, opened, payloads, names - {""})
+            yield from _chunk_blocks(piece, kind, chunk, opened, payloads, bare, names - {""})
 
 
 def _chunk_blocks(
@@ -107,30 +111,47 @@ def _chunk_blocks(
     groups: Sequence[int],
     opened: Opened,
     payloads: Sequence[tuple[int, bytes]],
+    bare: Sequence[tuple[int, codec.Packed]],
     names: set[str],
 ) -> Iterator[NewBlock]:
-    bare = [(index, codec.packed(payload, kind, ())) for index, payload in payloads]
-    slots = np.unique(np.concatenate([*_distinct(bare), *(block.slots for block in opened.values())]))
-    slots = slots[np.isin(slots // blocks.GROUP, groups)]
+    slots = np.unique(np.concatenate([codec.EMPTY.slots, *_distinct(bare), *(one.slots for one in opened.values())]))
+    numbers = slots // blocks.GROUP
     for block in opened.values():
         names = names | set(block.names()) - {blocks.THERE}
-    there, _ = piece.raw(slots, (), opened, bare)
-    parts = {group: np.flatnonzero(slots // blocks.GROUP == group) for group in groups}
-    builders = {group: blocks.Builder(slots[rows], len(piece.ticks)) for group, rows in parts.items() if len(rows)}
-    for group, builder in builders.items():
-        builder.add(blocks.THERE, there[parts[group]])
-    for name in sorted(names):
-        # One metric of all objects at a time: a hundred thousand of them fit into memory so.
-        tables = [(index, codec.packed(payload, kind, (name,))) for index, payload in payloads]
-        values = piece.raw(slots, (name,), opened, tables)[1][name]
-        for group, builder in builders.items():
-            builder.add(name, values[parts[group]])
-    for group, builder in builders.items():
+    edges = np.searchsorted(numbers, [*groups, groups[-1] + 1])
+    builders = [blocks.Builder(slots[begin:end], len(piece.ticks)) for begin, end in pairwise(edges)]
+    # Groups a part, so that a matrix of floats is small however many objects there are.
+    many = max(1, _FLOATS_AT_ONCE // max(1, len(piece.ticks) * blocks.GROUP))
+    for name in (blocks.THERE, *sorted(names)):
+        wanted = () if name == blocks.THERE else (name,)
+        tables = [
+            (index, codec.packed(payload, kind, wanted, slots=table.slots) if wanted else table)
+            for (index, payload), (_, table) in zip(payloads, bare, strict=True)
+        ]
+        for first in range(0, len(groups), many):
+            part = range(first, min(first + many, len(groups)))
+            begin = edges[part.start]
+            there, values = piece.raw(slots[begin : edges[part.stop]], wanted, opened, tables)
+            found = values[name] if wanted else there
+            for number in part:
+                builders[number].add(name, found[edges[number] - begin : edges[number + 1] - begin])
+    for group, builder in zip(groups, builders, strict=True):
         yield NewBlock(kind, group, builder.payload(), builder.known)
 
 
+def _bare(payloads: Sequence[tuple[int, bytes]], kind: Kind) -> list[tuple[int, codec.Packed]]:
+    """Return the slots of each payload; those that are the same share one array."""
+    found: list[tuple[int, codec.Packed]] = []
+    for index, payload in payloads:
+        table = codec.packed(payload, kind, ())
+        if found and np.array_equal(found[-1][1].slots, table.slots):
+            table = found[-1][1]
+        found.append((index, table))
+    return found
+
+
 def _distinct(tables: Sequence[tuple[int, codec.Packed]]) -> list[NDArray[np.uint32]]:
-    return list({table.slots.tobytes(): table.slots for _, table in tables}.values())
+    return list({id(table.slots): table.slots for _, table in tables}.values())
 
 
 def _payloads(piece: Piece) -> list[tuple[int, bytes]]:
@@ -208,7 +229,7 @@ def merge(broker_id: int, due: Merge) -> None:
     new: list[NewBlock] = []
     for kind in Kind:
         rows = Block.objects.filter(span_id__in=ids, kind=str(kind)).values_list("group", flat=True).distinct()
-        for chunk in _chunks(sorted(set(rows)), len(ticks)):
+        for chunk in _chunks(sorted(set(rows)), len(ticks), _CELLS_AT_ONCE):
             opened = open_blocks(ids, kind, chunk)
             new += [_merged(kind, group, members, ticks, opened) for group in chunk]
     spans.write(broker_id, NewSpan(level, due.start_ms, due.end_ms, ticks, new), replaces=ids)
@@ -235,7 +256,7 @@ def _place(values: Floats, slots: NDArray[np.uint32], block: blocks.Block, name:
     values[np.searchsorted(slots, block.slots), where] = block.column(name, range(len(block.slots)))
 
 
-def _chunks(groups: Sequence[int], samples: int) -> Iterator[Sequence[int]]:
-    many = max(1, _CELLS_AT_ONCE // max(1, samples * blocks.GROUP))
+def _chunks(groups: Sequence[int], samples: int, cells: int) -> Iterator[Sequence[int]]:
+    many = max(1, cells // max(1, samples * blocks.GROUP))
     for begin in range(0, len(groups), many):
         yield groups[begin : begin + many]

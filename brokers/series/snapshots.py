@@ -90,8 +90,9 @@ def matrix(
     count: int, tables: Sequence[tuple[int, Packed]], slots: NDArray[np.uint32], metrics: Sequence[str]
 ) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
     """Return where each of `slots` (ascending) was there (0 or 1), and the metrics' values; slots × `count`."""
-    there = np.zeros((len(slots), count))
-    values = {name: np.full((len(slots), count), np.nan) for name in metrics}
+    # Filled a snapshot at a time, neighbour beside neighbour in memory: several times as fast as across.
+    there = np.zeros((count, len(slots)))
+    values = {name: np.full((count, len(slots)), np.nan) for name in metrics}
     seen: tuple[NDArray[np.uint32], NDArray[np.intp], NDArray[np.bool_]] | None = None
     for index, table in tables:
         if len(table.slots) == 0:
@@ -100,13 +101,13 @@ def matrix(
             place = np.minimum(np.searchsorted(table.slots, slots), len(table.slots) - 1)
             seen = table.slots, place, table.slots[place] == slots
         _, place, found = seen
-        there[found, index] = 1.0
+        there[index, found] = 1.0
         rows = place[found]
         for name in metrics:
             column = table.some(name, rows)
             if column is not None:
-                values[name][found, index] = column
-    return there, values
+                values[name][index, found] = column
+    return there.T, {name: column.T for name, column in values.items()}
 
 
 def forget() -> None:
