@@ -43,6 +43,9 @@ class Cell(msgspec.Struct, frozen=True, omit_defaults=True):
     share: float | None = None
     # Unix milliseconds: the element shows how long ago that is, and counts on by itself.
     since_ms: int | None = None
+    # Unix milliseconds: when the figure was read, where that was before the newest poll. Hover and focus say how long
+    # ago that is.
+    read_ms: int | None = None
     # The element is not shown now.
     hidden: bool = False
 

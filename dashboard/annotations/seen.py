@@ -16,11 +16,13 @@ Place = tuple[int, str | None]
 
 def sees(rights: Rights, note: Annotation) -> bool:
     """Tell whether a person may read a note."""
-    if note.broker_id is None:
+    return _sees_place(rights, note.broker_id, note.vhost)
+
+
+def _sees_place(rights: Rights, broker_id: int | None, vhost: str | None) -> bool:
+    if broker_id is None:
         return rights.sees_anything
-    if note.vhost is None:
-        return rights.sees_broker(note.broker_id)
-    return rights.sees_vhost(note.broker_id, note.vhost)
+    return rights.sees_broker(broker_id) if vhost is None else rights.sees_vhost(broker_id, vhost)
 
 
 def may_change(rights: Rights, broker_id: int | None, vhost: str | None) -> bool:
@@ -37,12 +39,13 @@ def of_places(rights: Rights, places: Iterable[Place], most: int) -> list[Annota
     return _seen(rights, Annotation.objects.filter(wanted), most)
 
 
-def all_seen(rights: Rights, found: QuerySet[Annotation]) -> list[Annotation]:
-    """Return the notes of a query that the person sees, in its order."""
+def ids_seen(rights: Rights, found: QuerySet[Annotation]) -> list[int]:
+    """Return the ids of those notes of a query that the person sees, in its order: there may be very many."""
     if not rights.sees_anything:
         return []
     ids = rights.broker_ids_seen(Broker.objects.values_list("pk", flat=True))
-    return [note for note in found.filter(Q(broker=None) | Q(broker__in=ids)) if sees(rights, note)]
+    rows = found.filter(Q(broker=None) | Q(broker__in=ids)).values_list("pk", "broker_id", "vhost")
+    return [pk for pk, broker_id, vhost in rows.iterator() if _sees_place(rights, broker_id, vhost)]
 
 
 def _seen(rights: Rights, found: QuerySet[Annotation], most: int) -> list[Annotation]:

@@ -14,7 +14,7 @@ from pydantic import ConfigDict, Field
 from dashboard.acting import annotations as acting
 from dashboard.annotations.entered import Entered, problems
 from dashboard.annotations.models import LONGEST, Annotation
-from dashboard.annotations.seen import all_seen, sees
+from dashboard.annotations.seen import ids_seen, sees
 from dashboard.api import moments
 from dashboard.api.auth import actor, rights
 from dashboard.api.problems import ProblemError
@@ -66,6 +66,8 @@ def list_annotations(request: HttpRequest, query: Query[NotesQuery]) -> dict[str
     refuse_unknown(request, NotesQuery)
     found = Annotation.objects.all()
     start_ms, end_ms = _moment("from", query.from_), _moment("to", query.to)
+    if start_ms is not None and end_ms is not None and start_ms > end_ms:
+        raise ProblemError(422, errors={"from": "The span is empty: `from` must not lie after `to`."})
     if start_ms is not None:
         found = found.filter(Q(at_ms__gte=start_ms) | Q(end_ms__gte=start_ms))
     if end_ms is not None:
@@ -74,9 +76,11 @@ def list_annotations(request: HttpRequest, query: Query[NotesQuery]) -> dict[str
         found = found.filter(kind=query.kind)
     if query.broker_id is not None:
         found = found.filter(Q(broker=None) | Q(broker=query.broker_id))
-    seen = all_seen(rights(request), found)
+    seen = ids_seen(rights(request), found)
+    shown = cut(seen, query)
+    notes = Annotation.objects.in_bulk(shown)
     return {
-        "items": [_note(note) for note in cut(seen, query)],
+        "items": [_note(notes[pk]) for pk in shown if pk in notes],
         "total": len(seen),
         "page": query.page,
         "page_size": query.page_size,

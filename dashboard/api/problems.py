@@ -131,10 +131,17 @@ def _invalid(_request: HttpRequest, error: ValidationError) -> HttpResponse:
     errors: dict[str, str] = {}
     for one in error.errors:
         place, *path = one["loc"]
-        # The name of the body's argument says nothing to whoever sent it.
-        name = ".".join(str(part) for part in (path[1:] if place == "body" else path)) or "body"
+        name = _name(str(place), [str(part) for part in path])
         errors.setdefault(name, sentence_of(one))
     return problem(422, errors=errors)
+
+
+def _name(place: str, path: list[str]) -> str:
+    """Return the field or parameter as it was sent: the name of the function's argument says nothing to who sent it."""
+    if place == "body":
+        return ".".join(path[1:]) or "body"
+    # A parameter that is given several times has a number behind its name.
+    return next((part for part in path if part != place), place)
 
 
 def _unknown(_request: HttpRequest, error: Exception) -> HttpResponse:
@@ -148,10 +155,15 @@ def sentence_of(error: Mapping[str, Any]) -> str:
     if kind in {"literal_error", "enum"}:
         return f"One of these is possible: {context['expected']}."
     if kind in _BOUNDS:
-        return _BOUNDS[kind].format(**context)
+        return _BOUNDS[kind].format(**{name: _plain(bound) for name, bound in context.items()})
     if kind == "value_error":
         return str(context.get("error") or error["msg"])
     return _KINDS.get(kind, f"This can't be used: {error['msg']}.")
+
+
+def _plain(bound: object) -> object:
+    """Write a bound as people do: `2,678,400` for 2678400.0."""
+    return f"{bound:,.10g}" if isinstance(bound, float) else bound
 
 
 _KINDS = {

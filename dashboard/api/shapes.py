@@ -36,14 +36,17 @@ Figures = Annotated[
 Unknown = Annotated[dict[str, str], Field(description="For each figure that is null the sentence that says why.")]
 
 
-def _no_nul(text: str) -> str:
+def _storable(text: str) -> str:
     if "\x00" in text:
         raise ValueError("A NUL character is possible in no name.")
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError("The text has characters that are none (a lone surrogate).")
     return text
 
 
-# Text that a person sends: PostgreSQL stores no NUL, and no name of RabbitMQ's that Warren knows has one.
-Text = Annotated[str, AfterValidator(_no_nul)]
+# Text that a person sends: PostgreSQL stores no NUL, UTF-8 has no half of a surrogate pair, and no name of RabbitMQ's
+# that Warren knows has either.
+Text = Annotated[str, AfterValidator(_storable)]
 
 
 class PageQuery(Schema):

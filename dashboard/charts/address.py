@@ -139,7 +139,7 @@ def asked_of(params: Mapping[str, Sequence[str]], zone: dt.tzinfo = dt.UTC) -> A
         problems.append("A chart is compared with `day` or `week` before, so this one is compared with nothing.")
         compare = ""
     step = _last(params, "step")
-    if step and not (step.isascii() and step.isdigit() and int(step[:9]) > 0 and len(step) <= 8):
+    if step and not (step.isascii() and step.isdigit() and len(step) <= 8 and int(step) > 0):
         problems.append("A step is a whole number of seconds, so this is the one that fits the window.")
         step = ""
     window = {name: _last(params, name) for name in ("range", "from", "to") if params.get(name)}
@@ -210,7 +210,7 @@ def _top(parts: list[str]) -> Top:
     ranked_by = next((one for one in BYS if one == by), None)
     if ranked_by is None:
         raise ValueError(f"A top list is ranked by {', '.join(BYS)}.")
-    if not (number.isascii() and number.isdigit() and 1 <= int(number[:4]) <= MOST_SERIES):
+    if not (number.isascii() and number.isdigit() and len(number) <= 4 and 1 <= int(number) <= MOST_SERIES):
         raise ValueError(f"A top list has 1 to {MOST_SERIES} series.")
     vhost = unquote(parts[5]) if len(parts) == 6 and kind in _WITH_VHOST else None
     return Top(int(number), measure, ranked_by, kind, _broker(broker), vhost)

@@ -14,6 +14,7 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
+from dashboard import formats
 from dashboard.accounts.rights import rights_for
 from dashboard.charts.address import BYS, COMPARES, Asked, asked_of, top_of
 from dashboard.charts.table import rows
@@ -59,6 +60,7 @@ def charts_view(request: HttpRequest) -> HttpResponse:
         "ranked": ranked_measures(),
         "places": top_places(list(facts.values())),
         "tops": _tops(shown),
+        "ranked_at": formats.moment(now_ms, zone),
         "bys": BYS,
         "starters": starters(list(facts.values()), asked) if not asked.sources else [],
         "compares": _compares(asked),

@@ -23,6 +23,7 @@ from dashboard.queries.broker_polled import Polled, polled
 from dashboard.queries.broker_publishing import Publishing, publishing
 from dashboard.queries.fleet import balance, churn, state_cell
 from dashboard.queries.happened import Day, happened
+from dashboard.queries.held import held, read_ms
 from dashboard.queries.keys import vhost_key
 from dashboard.queries.marks import Mark, marks
 from dashboard.queries.need import Need
@@ -138,7 +139,7 @@ def assemble(
 ) -> BrokerPage:
     """Make the page of facts."""
     need = needs(facts)
-    how = polled(poll, now_ms) if poll is not None else None
+    how = polled(poll, now_ms, facts.shown) if poll is not None else None
     rows = by_trouble(facts.vhosts)
     cells: Cells = {**_head(facts, need), **_figures(facts), **node_cells(facts)}
     for row in rows[:VHOSTS_SHOWN]:
@@ -238,7 +239,8 @@ def _figures(facts: BrokerFacts) -> Cells:
     at = f"at {formats.clock(facts.at_ms)}" if facts.at_ms and not facts.fresh else ""
 
     def rate(name: str) -> Cell:
-        return cell.rate(facts.total(name) if facts.fresh else cell.NAN, why)
+        made = cell.rate(facts.total(name) if facts.fresh else cell.NAN, why)
+        return held(made, read_ms(facts.shown, facts.kind, name))
 
     def line(name: str, **more: object) -> Cell:
         times, values = facts.spark(name)
@@ -269,7 +271,10 @@ def _figures(facts: BrokerFacts) -> Cells:
     )
     if not facts.whole:
         return cells
-    cells[f"{key}.gap"] = cell.rate(confirm_gap(facts) if facts.fresh else cell.NAN, why)
+    cells[f"{key}.gap"] = held(
+        cell.rate(confirm_gap(facts) if facts.fresh else cell.NAN, why),
+        read_ms(facts.shown, facts.kind, "confirm_gap"),
+    )
     cells[f"{key}.gap.detail"] = Cell(text=_confirmed(facts))
     connections, channels = facts.total("connections"), facts.total("channels")
     cells[f"{key}.connections"] = cell.count(connections, why)
@@ -328,7 +333,13 @@ def _vhost_cells(facts: BrokerFacts, vhost: VhostFacts) -> Cells:
         return value if facts.fresh else cell.NAN, why_measure(Kind.VHOST, name, facts.unknown) or why
 
     def rate(name: str, value: float) -> Cell:
-        return cell.rate(*known(name, value), unit=False)
+        return as_read(name, cell.rate(*known(name, value), unit=False))
+
+    def lost(name: str, value: float) -> Cell:
+        return as_read(name, cell.lost(*known(name, value)))
+
+    def as_read(name: str, made: Cell) -> Cell:
+        return held(made, read_ms(facts.shown, Kind.VHOST, name))
 
     times, ready = facts.vhost_spark(vhost.slot, "ready")
     return {
@@ -340,8 +351,8 @@ def _vhost_cells(facts: BrokerFacts, vhost: VhostFacts) -> Cells:
         f"{key}.confirm": rate("confirm_rate", vhost.confirm_rate),
         # Rates that were read a moment apart differ as often by a little less than nothing as by a little more.
         f"{key}.gap": rate("confirm_gap", max(vhost.confirm_gap, 0.0)),
-        f"{key}.returned": cell.lost(*known("return_rate", vhost.return_rate)),
-        f"{key}.dropped": cell.lost(*known("drop_rate", vhost.drop_rate)),
+        f"{key}.returned": lost("return_rate", vhost.return_rate),
+        f"{key}.dropped": lost("drop_rate", vhost.drop_rate),
         f"{key}.out": rate("ack_rate", vhost.ack_rate),
         f"{key}.state": state,
     }

@@ -18,13 +18,13 @@ from dashboard.queries.marks import Mark
 
 def figures(facts: BrokerFacts) -> tuple[Figure, ...]:
     """Return the charts that a person gets: connections can't be told for vhosts alone."""
-    return broker_figures(Kind.BROKER if facts.whole else Kind.VHOST)
+    return broker_figures(facts.kind)
 
 
 def subject(facts: BrokerFacts) -> Subject:
     """Return what the charts are of. A sum is unknown where any vhost in it is: half a sum would read as the whole."""
     slots = (0,) if facts.whole else tuple(facts.vhost_slots.tolist())
-    kind = Kind.BROKER if facts.whole else Kind.VHOST
+    kind = facts.kind
     return Subject(facts.id, kind, slots, metrics_of(figures(facts)))
 
 

@@ -17,6 +17,7 @@ from dashboard.charts.address import Asked, Source, Top
 from dashboard.queries import broker_cells as cell
 from dashboard.queries.broker_facts import BrokerFacts
 from dashboard.queries.explore import page_url
+from dashboard.queries.held import held, read_ms
 from dashboard.queries.keys import exchange_key
 from dashboard.queries.queue_measures import why_measure
 
@@ -145,7 +146,8 @@ def _cell(facts: BrokerFacts, name: str, value: float) -> Cell:
     why = why_measure(Kind.EXCHANGE, name, facts.unknown) or cell.why_unknown(facts)
     # A gap of rates that were read a moment apart is as often a little below zero as above.
     value = cell.NAN if not facts.fresh else max(value, 0.0) if name == "confirm_gap" else value
-    return cell.lost(value, why) if name in _LOST else cell.rate(value, why, unit=False)
+    made = cell.lost(value, why) if name in _LOST else cell.rate(value, why, unit=False)
+    return held(made, read_ms(facts.shown, Kind.EXCHANGE, name))
 
 
 def _chart(broker_id: int, vhost: str, name: str) -> str:

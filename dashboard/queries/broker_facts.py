@@ -85,6 +85,11 @@ class BrokerFacts:
         """Return a gauge or rate of the whole, NaN where it is unknown."""
         return self.totals.get(name, NAN)
 
+    @property
+    def kind(self) -> Kind:
+        """What the totals are of: the broker, or the vhosts of it that the person sees."""
+        return Kind.BROKER if self.whole else Kind.VHOST
+
     def since(self, kind: str, node: str) -> int | None:
         """Return when something that lasts began, None where no event tells."""
         return self.begun.get((kind, node))

@@ -8,6 +8,8 @@ from brokers.collect.budget import decode_pace
 from brokers.collect.measures import health_of
 from brokers.collect.models import PollState
 from brokers.collect.pace import budget_of
+from brokers.series.metrics import RATES, Kind
+from brokers.series.present import Present
 from dashboard import formats
 from dashboard.cells import Cell, Cells
 from dashboard.queries.poll_tiers import TiersShown, tiers_shown
@@ -39,6 +41,8 @@ class Polled:
     """What the card *How it is polled* and the collector's page show of one broker."""
 
     plan: tuple[str, ...]
+    # Why there is no plan, where there is none.
+    unplanned: str
     calls: tuple[Call, ...]
     missing: tuple[Missing, ...]
     definitions_error: str
@@ -46,8 +50,8 @@ class Polled:
     cells: Cells
 
 
-def polled(poll: PollState, now_ms: int) -> Polled:
-    """Return how a broker is polled; `poll.broker` is read, so select it along."""
+def polled(poll: PollState, now_ms: int, shown: Present | None) -> Polled:
+    """Return how a broker is polled; `poll.broker` is read, so select it along. `shown` is its present."""
     health = health_of(poll, poll.broker.cadence_s, now_ms)
     tick = health.tick
     asked_s, used_s = poll.broker.cadence_s, health.cadence_ms / 1000
@@ -57,6 +61,7 @@ def polled(poll: PollState, now_ms: int) -> Polled:
     key = f"b.{poll.broker_id}.poll"
     body = sum(call.bytes for call in tick.calls)
     polled_once = bool(tick.calls)
+    none = "The last poll got no answer." if poll.last_ok_ms else "No poll has ended yet."
     cells: Cells = {
         f"{key}.often": Cell(text=often),
         f"{key}.cost": Cell(
@@ -64,9 +69,11 @@ def polled(poll: PollState, now_ms: int) -> Polled:
             share=min(1.0, health.share / DEAR) if polled_once else None,
             state="warning" if health.share > DEAR else "",
             exact=f"The bar is full at {formats.percent(DEAR)}.",
-            unknown="" if polled_once else "No poll has ended yet.",
+            unknown="" if polled_once else none,
         ),
-        f"{key}.share": Cell(text=formats.percent(health.share) if polled_once else "—"),
+        f"{key}.share": Cell(text=formats.percent(health.share))
+        if polled_once
+        else Cell(text=formats.UNKNOWN, unknown=none),
         f"{key}.last": Cell(
             text=", ".join(
                 [
@@ -77,7 +84,7 @@ def polled(poll: PollState, now_ms: int) -> Polled:
             )
             if polled_once
             else "—",
-            unknown="" if polled_once else "No poll has ended yet.",
+            unknown="" if polled_once else none,
         ),
         f"{key}.row": Cell(
             text="—" if tick.answer_to_row_ms is None else formats.seconds(tick.answer_to_row_ms / 1000),
@@ -96,11 +103,24 @@ def polled(poll: PollState, now_ms: int) -> Polled:
     return Polled(
         tiers=tiers,
         plan=tick.plan,
-        calls=tuple(Call(f"{key}.call.{at}", call.what, call.node, call.error) for at, call in enumerate(tick.calls)),
-        missing=missing(health.unknown),
+        unplanned=none if poll.last_ok_ms else "Not decided before the first answer.",
+        calls=tuple(
+            Call(f"{key}.call.{at}", call.what.replace("%2C", ","), call.node, call.error)
+            for at, call in enumerate(tick.calls)
+        ),
+        missing=missing({name: why for name, why in health.unknown.items() if not _is_held(shown, name)}),
         definitions_error=health.definitions_error,
         cells=cells,
     )
+
+
+def _is_held(shown: Present | None, name: str) -> bool:
+    """Tell whether a figure (`kind.metric`) that the last poll did not read still holds from one before."""
+    kind, _, metric = name.partition(".")
+    if shown is None or kind not in set(Kind):
+        return False
+    rate = next((rate for rate, counter in RATES.items() if counter == metric), "")
+    return not {metric, rate}.isdisjoint(shown.table(Kind(kind)).read_ms)
 
 
 def missing(unknown: dict[str, str]) -> tuple[Missing, ...]:

@@ -19,6 +19,7 @@ from dashboard import formats
 from dashboard.cells import Cells
 from dashboard.queries import broker_cells as cell
 from dashboard.queries.broker_facts import BrokerFacts
+from dashboard.queries.held import held, read_ms
 from dashboard.queries.queue_measures import why_measure
 
 # Channels that the page lists; more are counted.
@@ -88,7 +89,7 @@ _STOCKS = frozenset({"unconfirmed", "unconfirmed_highest"})
 
 def publishing(facts: BrokerFacts, poll: PollState | None, zone: dt.tzinfo) -> tuple[Publishing, Cells]:
     """Return the cards of a broker as one person sees it, and their cells."""
-    kind = Kind.BROKER if facts.whole else Kind.VHOST
+    kind = facts.kind
     cells: Cells = {}
     groups = [_group(facts, kind, lines, cells) for lines in (_FIGURES, _LETTERS, _CHURN)]
     told = decode(poll.publishers) if poll is not None else Publishers()
@@ -126,7 +127,8 @@ def _group(facts: BrokerFacts, kind: Kind, lines: Sequence[tuple[str, str]], cel
         why = why_measure(kind, name, facts.unknown) or cell.why_unknown(facts)
         # A gap of rates that were read a moment apart is as often a little below zero as above.
         value = max(value, 0.0) if name == "confirm_gap" and not np.isnan(value) else value
-        cells[key] = cell.count(value, why) if name in _STOCKS else cell.rate(value, why)
+        made = cell.count(value, why) if name in _STOCKS else cell.rate(value, why)
+        cells[key] = held(made, read_ms(facts.shown, kind, name))
         found.append(Figure(label, key, known.says))
     return tuple(found)
 

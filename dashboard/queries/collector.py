@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from brokers.collect.models import PollState
 from brokers.collect.state import BrokerState, Condition, state_of
 from brokers.registry.models import Broker
+from brokers.series.present import present
 from dashboard import formats
 from dashboard.accounts.rights import Rights
 from dashboard.cells import Cell, Cells, View, shape_of
@@ -77,7 +78,10 @@ class Collector:
 
 
 def collector(rights: Rights, now_ms: int) -> Collector:
-    """Return the health of collecting from those brokers whose whole the person sees. One query."""
+    """Return the health of collecting from those brokers whose whole the person sees.
+
+    Queries: one, and per broker what `present` asks.
+    """
     rows = list(Broker.objects.select_related("poll_state").order_by("name"))
     seen = [row for row in rows if rights.sees_whole(row.id)]
     states = {row.id: state_of(row, now_ms) for row in seen}
@@ -127,7 +131,7 @@ def _polled(row: Broker, now_ms: int) -> Polled | None:
     except PollState.DoesNotExist:
         return None
     poll.broker = row
-    return polled(poll, now_ms)
+    return polled(poll, now_ms, present(row.id))
 
 
 def _cells(one: CollectedBroker, last_ms: int | None) -> Cells:

@@ -84,7 +84,7 @@ def pick(rights: Rights, facts: Mapping[int, BrokerFacts], shown: Asked, name: s
     text = text[:LONGEST].encode("utf-8", "replace").decode().strip()
     kinds = kinds_with(measure.name)
     every = list(_candidates(rights, facts, kinds, measure.name, text))
-    best = nsmallest(SHOWN, every, key=lambda one: (one[0], len(one[2]), one[2].casefold(), one[3]))
+    best = nsmallest(SHOWN, every, key=_by_nearness if text else _by_size)
     picks = tuple(
         Pick(
             visible(word),
@@ -99,6 +99,17 @@ def pick(rights: Rights, facts: Mapping[int, BrokerFacts], shown: Asked, name: s
 
 
 _Candidate = tuple[Nearness, Source, str, str]
+_SIZES = (Kind.BROKER, Kind.VHOST, Kind.NODE, Kind.EXCHANGE, Kind.QUEUE)
+
+
+def _by_nearness(one: _Candidate) -> tuple[object, ...]:
+    near, _, word, where = one
+    return near, len(word), word.casefold(), where
+
+
+def _by_size(one: _Candidate) -> tuple[object, ...]:
+    _, source, word, where = one
+    return _SIZES.index(source.kind), word.casefold(), where
 
 
 def _candidates(

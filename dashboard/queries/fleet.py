@@ -19,6 +19,7 @@ from dashboard.queries.attention import headline, needs, quiet, worst_first
 from dashboard.queries.attention_shown import ShownNeed, shown, unchanging, why_cells
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
 from dashboard.queries.happened import Day, happened
+from dashboard.queries.held import held, read_ms
 from dashboard.queries.need import Need, Severity
 
 MINUTE_MS = 60_000
@@ -285,7 +286,8 @@ def _row_cells(facts: BrokerFacts, found: Sequence[Need]) -> Cells:
     for name, metric in (("queues", "queues"), ("ready", "ready"), ("unacked", "unacked")):
         cells[f"{key}.{name}"] = cell.count(facts.total(metric) if facts.fresh or name == "queues" else cell.NAN, why)
     for name, metric in (("publish", "publish_rate"), ("ack", "ack_rate")):
-        cells[f"{key}.{name}"] = cell.rate(facts.total(metric) if facts.fresh else cell.NAN, why, unit=False)
+        made = cell.rate(facts.total(metric) if facts.fresh else cell.NAN, why, unit=False)
+        cells[f"{key}.{name}"] = held(made, read_ms(facts.shown, facts.kind, metric))
     letters = sum(group.letters for group in facts.dead_letters) if facts.fresh else cell.NAN
     cells[f"{key}.dead"] = cell.count(letters, why)
     if facts.whole:

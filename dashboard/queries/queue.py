@@ -29,6 +29,7 @@ from dashboard.queries.broker_cells import age, reason, why_unknown
 from dashboard.queries.broker_facts import LARGEST_ID, BrokerFacts, facts_of
 from dashboard.queries.chart_series import Subject, series_of
 from dashboard.queries.charts import Charts, charts, live_points
+from dashboard.queries.held import held, read_ms
 from dashboard.queries.keys import queue_key
 from dashboard.queries.marks import Mark
 from dashboard.queries.queue_definition import Row, Setting, rows, settings
@@ -185,7 +186,7 @@ def queue_page(known: Known, zone: dt.tzinfo, now_ms: int, marked: tuple[Mark, .
     if known.detail.type == "stream":
         figures[f"{known.key}.ack.detail"] = Cell(text="reading removes nothing")
     cells: Cells = {
-        **figures,
+        **_as_read(known, figures),
         f"{known.key}.state": Cell(text=standing.word, state=standing.icon),
         "page.says": Cell(text=standing.sentence),
         "page.evidence": Cell(text=standing.evidence, hidden=not standing.evidence),
@@ -249,6 +250,13 @@ def _now(known: Known, names: Sequence[str] = queue_cells.METRICS) -> dict[str, 
     if shown is None or known.gone_ms is not None:
         return dict.fromkeys(names, math.nan)
     return {name: value(shown, Kind.QUEUE, known.slot, name) for name in names}
+
+
+def _as_read(known: Known, cells: Cells) -> Cells:
+    """Let the cells of figures that are not of the newest poll say when they were read."""
+    shown = known.facts.shown
+    ages = {f"{known.key}.{word}": read_ms(shown, Kind.QUEUE, metric) for word, metric in queue_cells.FIGURES.items()}
+    return {key: held(made, ages.get(key)) for key, made in cells.items()}
 
 
 def _why(known: Known) -> dict[str, str]:

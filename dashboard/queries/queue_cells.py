@@ -32,6 +32,18 @@ SHOWN = (
 # Of a stream nothing is removed by reading: there is nothing to drain and nothing to redeliver.
 STREAM_SHOWN = (("Time lag", ".lag"), ("Stream lag", ".offsets"), ("Bytes", ".bytes"))
 METRICS = (*STRIP_METRICS, *DERIVED, *SIZES)
+# The cells of figures: the end of the key, the metric.
+FIGURES = {
+    **STOCKS,
+    **FLOWS,
+    "lag": "time_lag",
+    "drain": "drain_time",
+    "growth": "growth",
+    "prefetch": "prefetch_used",
+    "bytes": "message_bytes",
+    "capacity": "capacity",
+    "offsets": "stream_lag",
+}
 STRIP_MS, STRIP_STEP_MS = 3_600_000, 60_000
 
 

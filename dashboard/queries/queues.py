@@ -181,7 +181,7 @@ def queue_list(
     if one is not None and one.whole:
         poll = PollState.objects.select_related("broker").filter(broker_id=one.id).first()
         if poll is not None:
-            made.cells.update(polled(poll, now_ms).cells)
+            made.cells.update(polled(poll, now_ms, one.shown).cells)
             return replace(made, polled=True)
     return made
 

@@ -18,6 +18,7 @@ from brokers.series.metrics import Kind
 from dashboard import formats
 from dashboard.cells import Cell
 from dashboard.queries import broker_cells as cell
+from dashboard.queries.held import held, read_ms
 from dashboard.queries.queue_measures import drain_cell, growth_cell, lag_cell, why_measure
 from dashboard.queries.queues_params import Params
 from dashboard.queries.queues_states import JUDGED, SAYINGS, State, ranks
@@ -73,6 +74,8 @@ class Column:
     says: str
     order: Callable[[Rows], Floats] | None = None
     cell: Callable[[Line], Cell] | None = None
+    # What the cell is a figure of (brokers.lag.measures).
+    measure: str = ""
     text: Callable[[Line], str] | None = None
     unit: str = ""
     css: str = ""
@@ -80,6 +83,13 @@ class Column:
     several: bool = False
     # Descending is what one asks for first.
     falls: bool = False
+
+    def shown(self, line: Line) -> Cell:
+        """Return the cell of a row. Raises ValueError where the column has none."""
+        if self.cell is None:
+            raise ValueError(f"The column {self.key} has no cells")
+        made = self.cell(line)
+        return held(made, read_ms(line.part.shown, Kind.QUEUE, self.measure)) if self.measure else made
 
     def field(self, line: Line) -> str:
         """Return what the key of its cell ends with, after the row's."""
@@ -154,7 +164,8 @@ def _measured(
     key: str, head: str, says: str, cell_of: Callable[[Line], Cell], *, measure: str = "", **more: object
 ) -> Column:
     name = measure or key
-    return Column(key, head, says, order=_by_figure(name), cell=cell_of, falls=True, **_num(more))  # type: ignore[arg-type]
+    more = _num({**more, "measure": name})
+    return Column(key, head, says, order=_by_figure(name), cell=cell_of, falls=True, **more)  # type: ignore[arg-type]
 
 
 def _spark(line: Line) -> Cell:
@@ -168,6 +179,7 @@ def _count_column(key: str, head: str, says: str, **more: object) -> Column:
         says,
         order=_by_figure(key),
         cell=partial(_count, key),
+        measure=key,
         falls=True,
         **_num(more),  # type: ignore[arg-type]
     )
@@ -181,6 +193,7 @@ def _rate_column(key: str, head: str, says: str, **more: object) -> Column:
         says,
         order=_by_figure(name),
         cell=partial(_rate, name),
+        measure=name,
         unit="/s",
         falls=True,
         **_num(more),  # type: ignore[arg-type]

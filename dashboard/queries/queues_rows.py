@@ -119,7 +119,7 @@ def row_of(line: Line, columns: Sequence[Column], *, several: bool) -> tuple[Que
         if column.cell is not None:
             field = f"{key}.{column.field(line)}"
             if field not in cells:
-                cells[field] = column.cell(line)
+                cells[field] = column.shown(line)
             shown.append(ShownCell(column.css, key=field))
         elif column.key == "features":
             shown.append(ShownCell(column.css, tags=feature_tags(line)))

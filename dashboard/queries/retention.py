@@ -33,6 +33,11 @@ class Field:
     unit: str
     unit_ms: int
 
+    @property
+    def most(self) -> int:
+        """How many of its units any history can be kept."""
+        return MOST_DAYS * _DAY_MS // self.unit_ms
+
 
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
 FIELDS = (
@@ -41,8 +46,6 @@ FIELDS = (
     Field(Level.TEN_MINUTES, "ten_minutes_d", "10 minutes", "days", _DAY_MS),
     Field(Level.HOUR, "hour_d", "1 hour", "days", _DAY_MS),
 )
-# What no column holds, and no history needs.
-_MOST = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +102,8 @@ def entered(given: Mapping[str, object], otherwise: Retention) -> tuple[Retentio
     errors: dict[str, str] = {}
     for one in FIELDS:
         text = str(given.get(one.name, values[one.name])).strip()
-        if not (text.isascii() and text.isdecimal()) or not 0 < int(text[:20]) <= _MOST:
-            errors[one.name] = f"Enter whole {one.unit}, at least 1."
+        if not (text.isascii() and text.isdecimal()) or not 0 < int(text[:20]) <= one.most:
+            errors[one.name] = f"Enter whole {one.unit}, 1 to {one.most:,}."
         else:
             values[one.name] = int(text)
     retention = Retention(**values)
@@ -119,7 +122,7 @@ def _meant(retention: Retention) -> str:
     for finer, coarser in pairwise(FIELDS):
         if retention.lasts_ms(coarser.level) < retention.lasts_ms(finer.level):
             return coarser.name
-    return "hour_d" if retention.hour_d > MOST_DAYS else "ten_minutes_d"
+    return "ten_minutes_d"
 
 
 def _kept(

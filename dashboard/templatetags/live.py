@@ -124,10 +124,12 @@ def _figure(key: str, cell: Cell, classes: str) -> SafeString:
         elif cell.zero:
             shown.append("zero")
     return format_html(
-        '<span{} data-live="{}"{}{}>{}</span>',
+        '<span{} data-live="{}"{}{}{}{}>{}</span>',
         format_html(' class="{}"', " ".join(shown)) if shown else "",
         key,
-        format_html(' data-tip="{}" tabindex="0"', tip) if tip else "",
+        format_html(' data-tip="{}"', tip) if tip else "",
+        format_html(' data-read="{}"', cell.read_ms) if cell.read_ms is not None else "",
+        SafeString(' tabindex="0"') if tip or cell.read_ms is not None else "",
         SafeString(" hidden") if cell.hidden else "",
         inner,
     )

@@ -52,13 +52,10 @@ function showFigure(element, cell) {
   }
   setClasses(element, classes);
   setContent(element, content.filter((part) => part !== ""));
-  if (tip) {
-    if (element.dataset.tip !== tip) element.dataset.tip = tip;
-    element.tabIndex = 0;
-  } else if ("tip" in element.dataset) {
-    delete element.dataset.tip;
-    element.removeAttribute("tabindex");
-  }
+  setData(element, "tip", tip);
+  setData(element, "read", cell.read_ms === undefined ? "" : String(cell.read_ms));
+  if (tip || cell.read_ms !== undefined) element.tabIndex = 0;
+  else if (element.hasAttribute("tabindex")) element.removeAttribute("tabindex");
   element.hidden = Boolean(cell.hidden);
 }
 
@@ -115,6 +112,11 @@ function svg(name, attributes) {
   return element;
 }
 
+function setData(element, name, value) {
+  if (!value) delete element.dataset[name];
+  else if (element.dataset[name] !== value) element.dataset[name] = value;
+}
+
 function setClasses(element, wanted) {
   const others = [...element.classList].filter((name) => !/^(unknown|meter|zero|st|st--.*)$/.test(name));
   const all = [...others, ...wanted].join(" ");
@@ -142,7 +144,8 @@ function setContent(element, parts) {
   while (held.length > parts.length) element.lastChild.remove();
 }
 
-function age(sinceMs) {
+/** How long ago a moment is by the server's clock, in Unix milliseconds. */
+export function age(sinceMs) {
   return duration((Date.now() + clockAhead - sinceMs) / 1000);
 }
 

@@ -25,7 +25,7 @@ export function figureOf(chart, window_, { bands = false } = {}) {
     return shown - ahead(zone, rough);
   };
   const named = width >= WIDE && figure.ends;
-  const right = named ? 104 : figure.right ? (LEFT[figure.right] ?? 46) + 12 : 10;
+  const right = named ? roomAtEnd(figure, theme) : figure.right ? (LEFT[figure.right] ?? 46) + 12 : 10;
   const left = axisOf(figure, points, window_, false);
   const gaps = gapsOf(chart, window_);
   const plot = { left: LEFT[figure.axis] ?? 46, right, top: 10, bottom: 24, width, height };
@@ -257,6 +257,12 @@ function lineEnds(figure, points, theme, top, plot) {
     const wide = widthOf(`${text}\u00a0`, theme.font);
     return [label("—", theme.traces[trace.metric], 7), label(text, theme.text, 22), label(nameAtEnd(trace.name), theme.text2, 23 + wide)];
   });
+}
+
+// Room for the longest name at a line's end with a figure of five digits before it.
+function roomAtEnd(figure, theme) {
+  const names = figure.traces.map((trace) => widthOf(nameAtEnd(trace.name), theme.font));
+  return Math.max(104, 23 + widthOf("12,345\u00a0", theme.font) + Math.max(...names));
 }
 
 const ruler = document.createElement("canvas").getContext("2d");

@@ -1,7 +1,11 @@
-// Reasons and exact figures: what `data-tip` says, in one popover, on hover and on focus.
+// Reasons and exact figures: what `data-tip` says, in one popover, on hover and on focus; and how long ago a figure was
+// read that is not of the newest poll (`data-read`).
 // The text is set as text, so what a broker is called can never become markup. Esc closes; the pointer may
 // move onto the popover to read or copy it. A live frame that changes the text changes what is shown.
 
+import { age } from "./cells.js";
+
+const TIPPED = "[data-tip], [data-read]";
 const GAP = 6;
 const EDGE = 8;
 const DELAY_MS = 120;
@@ -15,8 +19,9 @@ tip.setAttribute("popover", "manual");
 let owner = null;
 let described = null;
 let waiting = 0;
+let counting = 0;
 const watch = new MutationObserver(() => {
-  if (owner?.dataset.tip) fill();
+  if (owner?.matches(TIPPED)) fill();
   else hide();
 });
 const gone = new MutationObserver(() => {
@@ -24,8 +29,14 @@ const gone = new MutationObserver(() => {
 });
 
 function fill() {
-  tip.textContent = owner.dataset.tip;
+  const said = words(owner);
+  if (tip.textContent !== said) tip.textContent = said;
   place();
+}
+
+function words(element) {
+  const { tip: said, read } = element.dataset;
+  return [said, read && `Read ${age(Number(read))} ago.`].filter(Boolean).join(" ");
 }
 
 /** Put the popover under its owner, or above where there is no room below, always within the window. */
@@ -42,22 +53,24 @@ function place() {
 
 function show(element) {
   clearTimeout(waiting);
-  if (owner === element || !element.dataset.tip) return;
+  if (owner === element || !words(element)) return;
   hide();
   owner = element;
   // A dialog stands above the page: within one the popover is its child, so that it is not hidden behind it.
   (element.closest("dialog[open]") ?? document.body).append(tip);
-  tip.textContent = element.dataset.tip;
+  tip.textContent = words(element);
   tip.showPopover();
   place();
   described = element.getAttribute("aria-describedby");
   element.setAttribute("aria-describedby", described ? `${described} ${tip.id}` : tip.id);
-  watch.observe(element, { attributes: true, attributeFilter: ["data-tip"] });
+  watch.observe(element, { attributes: true, attributeFilter: ["data-tip", "data-read"] });
+  if (element.dataset.read) counting = setInterval(fill, 1000);
   gone.observe(document.body, { childList: true, subtree: true });
 }
 
 function hide() {
   clearTimeout(waiting);
+  clearInterval(counting);
   if (!owner) return;
   watch.disconnect();
   gone.disconnect();
@@ -78,7 +91,7 @@ function follow() {
 
 /** The element whose reason is asked for. A room's name is told only where the narrow sidebar hides it. */
 function owned(event) {
-  const element = event.target instanceof Element ? event.target.closest("[data-tip]") : null;
+  const element = event.target instanceof Element ? event.target.closest(TIPPED) : null;
   const shown = element?.querySelector(".nav__t");
   return shown && shown.offsetWidth > 1 ? null : element;
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from brokers.registry.models import Broker
 from dashboard.accounts.models import AuditEntry, Role
@@ -90,6 +92,8 @@ def test_it_takes_an_operator_of_the_scope(admin: Api, shop: Broker, limited: Ap
         ({"text": " \u200b\n"}, "text"),
         ({"text": "x" * 501}, "text"),
         ({"text": "a\x00b"}, "text"),
+        ({"text": "a\ud800b"}, "text"),
+        ({"broker_id": 1, "vhost": "\udfff"}, "vhost"),
         ({"kind": "party"}, "kind"),
         ({"at": "yesterday"}, "at"),
         ({"at": "1970-01-02T00:00:00Z"}, "at"),
@@ -117,6 +121,21 @@ def test_it_finds_notes_of_a_span(admin: Api) -> None:
     assert seen(admin, f"?{span}&kind=incident") == ["over"]
     assert admin.get("/annotations?page_size=2")["next"] is not None
     assert admin.status("/annotations?from=soon") == 422
+    backwards = admin.call("GET", "/annotations?from=2026-11-24T19:00:00Z&to=2026-11-24T16:00:00Z")
+    assert backwards.status_code == 422
+    assert "The span is empty" in backwards.json()["errors"]["from"]
+
+
+def test_it_takes_no_more_than_a_page_out_of_the_database(admin: Api, limited: Api, shop: Broker) -> None:
+    for number in range(12):
+        written(admin, text=f"n{number}", broker_id=shop.pk, vhost="green" if number % 2 else "blue")
+    for api, total in ((admin, 12), (limited, 6)):
+        with CaptureQueriesContext(connection) as asked:
+            found = api.get("/annotations?page=2&page_size=3")
+        assert found["total"] == total
+        assert len(found["items"]) == 3
+        [texts] = [one["sql"] for one in asked if '"annotations_annotation"."text"' in one["sql"]]
+        assert '"annotations_annotation"."id" IN (' in texts
 
 
 def test_it_refuses_a_vhost_that_there_is_not(admin: Api, shop: Broker) -> None:

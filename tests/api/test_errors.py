@@ -140,3 +140,19 @@ def test_it_never_fails_at_a_body(admin: Api, body: dict[str, Any]) -> None:
 
 def _encoded(query: dict[str, str]) -> str:
     return urlencode({key: value.encode(errors="replace") for key, value in query.items()})
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "says"),
+    [
+        ("step=0", "step", "The least is 1."),
+        ("step=1e9", "step", "The most is 2,678,400."),
+        ("name=%00", "name", "A NUL character is possible in no name."),
+        ("vhost=a&vhost=%00", "vhost", "A NUL character is possible in no name."),
+    ],
+)
+def test_it_names_the_parameter_as_it_was_sent_and_writes_bounds_as_people_do(
+    admin: Api, shop: Broker, query: str, field: str, says: str
+) -> None:
+    answer = admin.call("GET", f"/brokers/{shop.pk}/series?kind=queue&{query}")
+    assert check_problem(answer)["errors"] == {field: says}

@@ -64,6 +64,11 @@ def test_it_says_by_field_what_can_not_be(admin: Api, shop: Broker, body: dict[s
     assert set(check_problem(answer)["errors"]) == fields
 
 
+def test_it_says_the_most_of_what_is_too_much(admin: Api, shop: Broker) -> None:
+    answer = admin.call("PUT", f"/brokers/{shop.pk}/retention", {"raw_h": 10**9})
+    assert check_problem(answer)["detail"] == "Enter whole hours, 1 to 87,840."
+
+
 def test_it_is_for_the_brokers_administrators(shop: Broker) -> None:
     for grant, status in (((Role.OPERATOR, shop), 403), ((Role.ADMINISTRATOR, shop, "*"), 403)):
         api = api_of(make_user(None, grant))

@@ -85,6 +85,7 @@ def test_it_takes_any_address_for_a_chart_or_says_why_not(params: dict[str, list
         ({"s": ["published:queue:1:%2F:orders"]}, "no measure “published”"),
         ({"s": [f"ready:queue:1:%2F:{number}" for number in range(12)]}, "2 of these are left out"),
         ({"top": ["11:ready:mean:queue:1"]}, "1 to 10 series"),
+        ({"top": ["000500000:ready:mean:queue:1"]}, "1 to 10 series"),
         ({"top": ["5:ready:median:queue:1"]}, "ranked by"),
         ({"top": ["5:ready:mean:broker:1"]}, "There is no kind “broker”"),
         ({"compare": ["year"]}, "compared with nothing"),

@@ -7,6 +7,7 @@ import html
 import json
 import re
 import time
+import urllib.parse
 from typing import Any
 from urllib.parse import urlencode
 
@@ -184,6 +185,10 @@ def test_it_takes_top_lists_for_series(viewer: Client) -> None:
     assert "The 2 queues of shop with most Ready, on average of 5 min" in shown
     assert shown.index(">secret<") < shown.index(">orders<")
     assert 'data-ranked="yes"' in shown
+    # The ranking is that of the page's opening; the page says so, and how to have it anew.
+    assert re.search(r"ranked at \d\d:\d\d:\d\d", shown)
+    again = urlencode({"top": f"2:ready:mean:queue:{broker.pk}", "range": "5m"}, safe=":")
+    assert f'href="?{again}">Rank again</a>' in urllib.parse.unquote(shown)
     client = signed_in(make_user("v", (Role.VIEWER, broker, "mine")))
     limited = page(client, top=f"5:ready:max:queue:{broker.pk}", range="5m")
     assert "secret" not in limited
@@ -225,6 +230,10 @@ def test_it_finds_objects_by_what_is_typed(viewer: Client) -> None:
     assert f'href="/charts?{both}"' in picked
     again = html.unescape(viewer.get(address("/pick", drawn, q="orders", measure="ready")).content.decode())
     assert "on the chart" in again
+    every = html.unescape(viewer.get("/charts/pick?measure=ready").content.decode())
+    kinds = re.findall(r">(broker|vhost|node|exchange|queue) · ", every)
+    assert kinds == sorted(kinds, key=["broker", "vhost", "node", "exchange", "queue"].index)
+    assert kinds[0] == "broker"
     nothing = viewer.get("/charts/pick?q=nothing-like-it&measure=ready").content.decode()
     assert "Nothing that is called" in nothing
     # A node has no messages.

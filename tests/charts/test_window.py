@@ -36,6 +36,11 @@ def test_it_moves_on_a_grid_while_it_follows(name: str) -> None:
     assert first.step_ms == later.step_ms
 
 
+def test_it_ends_at_the_present_where_the_address_reaches_beyond() -> None:
+    window = window_of({"from": str(NOW - 3_600_000), "to": "9999999999999"}, NOW, None)
+    assert (window.start_ms, window.end_ms, window.problem) == (NOW - 3_600_000, NOW, "")
+
+
 def test_it_spans_all_that_is_stored() -> None:
     window = following("all", NOW, NOW - 90_000_000)
     assert window.start_ms <= NOW - 90_000_000

@@ -43,6 +43,8 @@ KINDS: dict[str, Cell] = {
     "half a per cent": Cell(text="0.5 %", share=0.005, state="warning"),
     "hidden": Cell(text="not now", hidden=True),
     "state made up": Cell(text="Odd", state="constructor"),
+    "read before": Cell(text="42", unit="/s", read_ms=NOW_MS - 40_000),
+    "read before, exact": Cell(text="2.2 KiB", exact="2,253 B", read_ms=1),
     "since": Cell(since_ms=AGES_MS[0]),
     "since, stale": Cell(since_ms=AGES_MS[1], state="stale"),
     "since, told": Cell(since_ms=AGES_MS[2], exact="Since the restart."),

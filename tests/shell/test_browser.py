@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -124,6 +125,21 @@ def test_it_sets_what_a_broker_is_called_as_text(signed_in: Callable[..., Page],
     target.focus()
     expect(page.get_by_role("tooltip")).to_have_text("<img src=x onerror=alert(1)>")
     assert page.locator("[role=tooltip] *").count() == 0
+
+
+def test_it_says_how_long_ago_a_figure_was_read_that_is_held(
+    signed_in: Callable[..., Page], server: DashboardServer
+) -> None:
+    page = signed_in()
+    page.goto(server.url + "/components")
+    target = page.locator("[data-live='c.figure.unknown']")
+    target.evaluate("element => { element.dataset.tip = '2,253 B'; element.dataset.read = Date.now() - 40000; }")
+    target.focus()
+    expect(page.get_by_role("tooltip")).to_have_text(re.compile(r"^2,253 B Read 4\d s ago\.$"))
+    # It counts on while it is shown.
+    expect(page.get_by_role("tooltip")).to_have_text(re.compile(r"Read 4[2-9] s ago\.$"))
+    target.evaluate("element => { delete element.dataset.tip; }")
+    expect(page.get_by_role("tooltip")).to_have_text(re.compile(r"^Read 4\d s ago\.$"))
 
 
 def test_it_goes_by_letters_and_leaves_fields_alone(signed_in: Callable[..., Page], server: DashboardServer) -> None:
