@@ -2,7 +2,7 @@
 
 `python -m benchmarks.consumer_states [VERSION …]` prints of each phase after how many polls its state was named, and
 how often it was lost again while the phase lasted; about two and a half minutes. What is judged is what the dashboard
-stored.
+stored. Of a phase that was misjudged all polls are printed with their figures.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from brokers.lag.state import ConsumerState
-from brokers.series.codec import decode
+from brokers.lag.state import METRICS, ConsumerState
+from brokers.series.codec import Frame, decode
 from brokers.series.metrics import Kind
 from tests.support.brokers import RUN_DIR, broker_of, choose_source, end_all, versions
 from tests.support.dashboard_server import start_dashboard
@@ -34,7 +34,8 @@ LATE_S = 9.0
 @dataclass(frozen=True)
 class Verdict:
     """How one phase was judged: `after` polls the state was named (None: never), and `lost` polls that said another
-    one after that; `states` as letters, poll by poll, and the longest time between two polls, seconds."""
+    one after that; `states` as letters, poll by poll, and the longest time between two polls, seconds; `figures`: a
+    line of what each poll was told."""
 
     version: str
     passed: Passed
@@ -42,6 +43,7 @@ class Verdict:
     lost: int
     states: str
     slowest_s: float
+    figures: tuple[str, ...] = ()
 
     @property
     def fair(self) -> bool:
@@ -91,7 +93,7 @@ def _judged(data_dir: Path, stage: Stage) -> list[Verdict]:
         payloads = database.execute(
             "SELECT payload FROM series_snapshot WHERE broker_id = ? ORDER BY id", (broker_id,)
         ).fetchall()
-    frames = [decode(payload, {Kind.QUEUE}, {"consumer_state"}) for (payload,) in payloads]
+    frames = [decode(payload, {Kind.QUEUE}, {"consumer_state", *METRICS}) for (payload,) in payloads]
     found = []
     for passed in stage.passed:
         polls = [
@@ -102,8 +104,21 @@ def _judged(data_dir: Path, stage: Stage) -> list[Verdict]:
         # Before its first poll a queue is not in the snapshots.
         while polls and math.isnan(polls[0][1]) and passed.number == 0 and len(polls) > 1 and math.isnan(polls[1][1]):
             polls.pop(0)
-        found.append(judge(stage.broker.version, passed, polls))
+        # Two polls more before it: what the first of its own are seen beside.
+        began_ms = passed.began_ms - 10_000
+        told = [
+            _line(frame, slots[passed.queue], passed) for frame in frames if began_ms < frame.at_ms <= passed.ended_ms
+        ]
+        found.append(replace(judge(stage.broker.version, passed, polls), figures=tuple(told)))
     return found
+
+
+def _line(frame: Frame, slot: int, passed: Passed) -> str:
+    table = frame.table(Kind.QUEUE)
+    shown = {name: table.value(slot, name) for name in ("consumer_state", *METRICS)}
+    state = _LETTERS.get(shown.pop("consumer_state"), "?")
+    figures = "  ".join(f"{name} {value:g}" for name, value in shown.items() if not math.isnan(value))
+    return f"{(frame.at_ms - passed.began_ms) / 1000:7.1f} s  {state}  {figures}"
 
 
 def judge(version: str, passed: Passed, polls: Sequence[tuple[int, float]]) -> Verdict:
@@ -138,6 +153,8 @@ def main() -> None:
             f"{one.version:8}{one.passed.queue:24}{state:16}{after:>12}{one.lost:>6}{one.slowest_s:>12.1f} s"
             f"  {one.states}{mark}"
         )
+        if not one.good:
+            print("\n".join(f"        {line}" for line in one.figures))
     fair = [one for one in verdicts if one.good or one.fair]
     good = sum(one.good for one in fair)
     print(f"{good} of {len(fair)} phases named within {WITHIN} polls and never lost")

@@ -101,7 +101,7 @@ def _run_on_brokers(folder: Path, asked: argparse.Namespace) -> int:
 def _print(asked: argparse.Namespace, records: list[Any]) -> int:
     from tests.support import lag_judge
 
-    print(f"{'queue':24} moments  within  a beat   worst   of allowed  (beat)  unknown  at least")
+    print(f"{'queue':24} moments  within  a beat   worst   of allowed  (beat)  unknown  at least  about  of the others")
     bad = 0
     for found in records:
         for one in lag_judge.judge(found):
@@ -109,7 +109,8 @@ def _print(asked: argparse.Namespace, records: list[Any]) -> int:
             print(
                 f"{found.version:5}{one.queue:19} {one.moments:6}  {one.within / max(1, one.moments):6.1%}  "
                 f"{one.within_a_beat / max(1, one.moments):6.1%}  {one.worst_s:6.1f} s  {one.worst_share:6.2f}   "
-                f"{one.worst_beat:6.2f}   {one.unknown:7}  {one.at_least:8}"
+                f"{one.worst_beat:6.2f}   {one.unknown:7}  {one.at_least:8}  {one.about:5}"
+                f"  {one.sure_within / max(1, one.moments - one.about):13.1%}"
             )
             if asked.show and asked.show in f"{found.version} {one.queue}":
                 print("\n".join("    " + line for line in one.lines))

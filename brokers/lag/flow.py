@@ -20,15 +20,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from brokers.lag.beat import BEAT_MS, LATEST_BEAT_MS, SAMPLED_MS, Floats
+from brokers.lag.purge import PURGED, note_held
 
-# Queues tell their depth every 5 s; a busy one somewhat later. The management API reads its counters as often.
-BEAT_MS = 5_000
-_LATEST_BEAT_MS = 6_000
 # A counter that is missing goes on at its last pace for so long; after that nothing is known.
 GUESSED_MS = 150_000
-# What loses this share of its messages from one reading to the next was purged.
-_PURGED = 0.5
 # How much of what moved the surplus last is still held against a move the other way.
 _FADES = 0.7
 
@@ -60,6 +56,8 @@ class Flow:
     live: bool = True
     # By name, see _FRESH.
     columns: dict[str, Floats] = field(default_factory=lambda: {name: np.empty(0) for name in _FRESH})
+    # Which slots were ever there: what is back after it was away is not new.
+    seen: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
     # N and in + out of the last readings, the newest last: enough of them to cover a beat.
     recent: list[tuple[int, Floats, Floats]] = field(default_factory=list)
 
@@ -91,6 +89,20 @@ class Flow:
         depth = np.where(newer, columns["told"], self.depth)
         return np.where(depth > 0, np.maximum(depth - gone, 1.0), 0.0)
 
+    @property
+    def bounds(self) -> tuple[Floats, Floats]:
+        """Between which numbers `behind` lies, as far as depths and counters tell."""
+        columns, behind = self.columns, self.behind
+        net = columns["in"] - columns["out"]
+        least, most = net + columns["low"], net + columns["high"]
+        if not self.live:
+            # What was told twice within a beat says nothing of the pace: that of the reading before does.
+            into = np.maximum(columns["in_pace"], columns["in_pace_before"])
+            out = np.maximum(columns["out_pace"], columns["out_pace_before"])
+            late = np.where(columns["newer"] > 0, np.maximum(into, out), out) * SAMPLED_MS
+            least, most = np.minimum(least, behind - late), np.maximum(most, behind + late)
+        return np.maximum(np.minimum(least, behind), 0.0), np.maximum(most, behind)
+
     def set_back(self, by_ms: int) -> None:
         """Take all moments for earlier ones: the clock was set back by so much."""
         self.at_ms -= by_ms
@@ -111,6 +123,8 @@ _FRESH: Mapping[str, float] = {
     "out_read": 0.0,
     "in_pace": 0.0,  # a millisecond
     "out_pace": 0.0,
+    "in_pace_before": 0.0,  # of the reading before
+    "out_pace_before": 0.0,
     "surplus": np.nan,  # entered uncounted less left uncounted
     "extra": 0.0,  # entered uncounted
     "surplus_read": np.nan,  # these as of the last reading of `published`
@@ -121,11 +135,13 @@ _FRESH: Mapping[str, float] = {
     "empty_ms": -np.inf,  # when it was told to be empty last
     "head_ms": np.nan,  # when the head of the last reading had come in
     "held_ms": np.nan,  # a purge left messages with consumers: when the oldest of them had come in
-    "held_until": -np.inf,  # they are gone when `out` is so much
+    "held_until": -np.inf,  # some of them are still there while `out` is less
+    "held_perhaps": -np.inf,  # they may be while it is less than this
     "moved_up": 0.0,  # how far the surplus was moved of late, fading
     "moved_down": 0.0,
     "low": -np.inf,  # the surplus lies between these
     "high": np.inf,
+    "fell": 0.0,  # 1: a counter fell in the last reading: the broker was restarted, or the queue declared anew
     "doubt": 0.0,  # the last depth told asked for more (1) or less (-1) of a surplus
     "readings": 0.0,
     "told": np.nan,  # the depth as the queue told it last
@@ -155,7 +171,7 @@ def step(flow: Flow, reading: Reading) -> Step:
     if reading.at_ms <= flow.at_ms:
         raise ValueError("readings must ascend")
     first, before_ms = not flow.at_ms, flow.at_ms
-    appeared = _align(flow, reading.slots)
+    new = _align(flow, reading.slots) & (not first)
     columns = flow.columns
     told = ~np.isnan(reading.total)
 
@@ -164,9 +180,11 @@ def step(flow: Flow, reading: Reading) -> Step:
     entered_then = np.rint(columns["in_read"] + columns["extra_read"])
     net_then = columns["in_read"] - columns["out_read"]
     guessed = np.isfinite(read_ms) & (read_ms < before_ms)
-    anew = appeared & (not first)
-    came = _count(columns, "in", "published", reading.published, reading.at_ms, anew)
-    _count(columns, "out", "acknowledged", reading.acknowledged, reading.at_ms, anew)
+    fell = (reading.published < columns["published"]) | (reading.acknowledged < columns["acknowledged"])
+    columns["fell"] = fell.astype(np.float64)
+    born_ms = np.where(new, float(before_ms), np.nan)
+    came = _count(columns, "in", "published", reading.published, reading.at_ms, born_ms)
+    _count(columns, "out", "acknowledged", reading.acknowledged, reading.at_ms, born_ms)
     restated = came & guessed
     for name in ("surplus", "extra", "low", "high"):
         # What was concluded from guesses is forgotten with them.
@@ -176,10 +194,10 @@ def step(flow: Flow, reading: Reading) -> Step:
 
     fresh = np.isnan(columns["surplus"]) & told
     lowered = _move(flow, reading, net, gross, told & ~fresh & came)
-    _follow(columns, reading, net, told & ~fresh & ~came, counted_before, told_before)
+    _follow(columns, reading, flow.at_ms, net, told & ~fresh & ~came, counted_before, told_before)
     # What was there when the queue was first seen had entered before; of one that came to be since, all was counted
     # that the counters tell of, save what its depth has beyond.
-    born = fresh & appeared & (not first)
+    born = fresh & new
     begins = np.where(born & (reading.total <= net), 0.0, reading.total - net)
     columns["surplus"] = np.where(fresh, begins, columns["surplus"])
     columns["extra"] = np.where(fresh, begins, columns["extra"])
@@ -199,13 +217,13 @@ def step(flow: Flow, reading: Reading) -> Step:
         columns["redelivered"] = np.where(known, reading.redelivered, columns["redelivered"])
     flow.at_ms, flow.live = reading.at_ms, reading.live
     flow.recent.append((reading.at_ms, net, gross))
-    while len(flow.recent) > 2 and flow.recent[1][0] <= reading.at_ms - _LATEST_BEAT_MS:
+    while len(flow.recent) > 2 and flow.recent[1][0] <= reading.at_ms - LATEST_BEAT_MS:
         flow.recent.pop(0)
     return Step(born, restated, read_ms, entered_then, lowered)
 
 
 def _align(flow: Flow, slots: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """Take these slots from now on, and return which of them are new."""
+    """Take these slots from now on, and return which of them were never there before."""
     if np.array_equal(slots, flow.slots):
         return np.zeros(len(slots), dtype=np.bool_)
     place = np.minimum(np.searchsorted(flow.slots, slots), max(0, len(flow.slots) - 1))
@@ -219,20 +237,25 @@ def _align(flow: Flow, slots: NDArray[np.uint32]) -> NDArray[np.bool_]:
     flow.columns = {name: taken(flow.columns[name], fresh) for name, fresh in _FRESH.items()}
     flow.recent = [(moment, taken(net, 0.0), taken(gross, 0.0)) for moment, net, gross in flow.recent]
     flow.slots = slots
-    return ~there
+    reach = int(slots.max(initial=0)) + 1
+    if reach > len(flow.seen):
+        flow.seen = np.concatenate((flow.seen, np.zeros(reach - len(flow.seen), dtype=np.bool_)))
+    new = ~flow.seen[slots]
+    flow.seen[slots] = True
+    return new
 
 
 def _count(
-    columns: dict[str, Floats], name: str, counter: str, now: Floats, at_ms: int, anew: NDArray[np.bool_]
+    columns: dict[str, Floats], name: str, counter: str, now: Floats, at_ms: int, born_ms: Floats
 ) -> NDArray[np.bool_]:
     """Advance a count by what its counter grew, or by its pace where it was not read; return where it was read.
 
-    A counter that fell began anew: what it counts now came since, and so it is with queues that came to be (`anew`). Of
-    others one that is read for the first time adds nothing.
+    A counter that fell began anew: what it counts now came since, and so it is with queues that came to be (since
+    `born_ms`; NaN: they did not). Of others one that is read for the first time adds nothing.
     """
     last, read_ms = columns[counter], columns[f"{name}_ms"]
-    known = ~np.isnan(now)
-    passed = np.where(np.isfinite(read_ms), at_ms - read_ms, 0.0)
+    known, anew = ~np.isnan(now), ~np.isnan(born_ms)
+    passed = np.where(np.isfinite(read_ms), at_ms - read_ms, np.where(anew, at_ms - born_ms, 0.0))
     with np.errstate(invalid="ignore"):
         grown = np.where(now >= last, now - last, now)
     grown = np.where(known & ~np.isnan(last), grown, np.where(known & anew, now, 0.0))
@@ -240,6 +263,7 @@ def _count(
     guess = columns[f"{name}_pace"] * np.minimum(passed, GUESSED_MS)
     counted = columns[f"{name}_read"] + grown
     columns[name] = np.where(known, counted, np.rint(columns[f"{name}_read"] + guess))
+    columns[f"{name}_pace_before"] = np.where(known, columns[f"{name}_pace"], columns[f"{name}_pace_before"])
     columns[f"{name}_pace"] = np.where(known, grown / np.maximum(passed, 1.0), columns[f"{name}_pace"])
     columns[f"{name}_read"] = np.where(known, counted, columns[f"{name}_read"])
     columns[f"{name}_ms"] = np.where(known, float(at_ms), read_ms)
@@ -282,7 +306,9 @@ def _move(flow: Flow, reading: Reading, net: Floats, gross: Floats, where: NDArr
         high < least - chance, high - (least - chance), np.where(low > most + chance, low - (most + chance), 0.0)
     )
     doubt = np.sign(off)
-    moves = ~agrees & ((np.abs(off) > strays - chance) | (doubt == columns["doubt"]))
+    # Counters of the management API may be older than the depth: what it has beyond them may only not be counted yet.
+    waits = (off < 0) & (columns["in"] > 0) & (not reading.live)
+    moves = ~agrees & (((np.abs(off) > strays - chance) & ~waits) | (doubt == columns["doubt"]))
     # The further it was off, the less that tells of where among those that agree the right one is: at last the middle.
     into = np.minimum(np.where(off > 0, surplus - most, least - surplus), (most - least) / 2.0)
     nearest = np.rint(np.where(off > 0, most - into, least + into))
@@ -320,7 +346,7 @@ def _move(flow: Flow, reading: Reading, net: Floats, gross: Floats, where: NDArr
     back_up = np.floor(np.minimum(np.minimum(up, columns["moved_down"]), flowed))
     columns["moved_up"] = (columns["moved_up"] - back_down) * _FADES + np.where(moves, up - back_up, 0.0)
     columns["moved_down"] = (columns["moved_down"] - back_up) * _FADES + np.where(moves, down - back_down, 0.0)
-    _note_held(columns, reading, flow.at_ms, depth_before, np.where(moves, down - back_down, 0.0))
+    note_held(columns, reading, flow.at_ms, depth_before, np.where(moves, down - back_down, 0.0))
     extra = np.where(moves | (wanted == -net), up - back_up, 0.0) - back_down
     extra = np.where(fed, moved, extra)
     columns["extra"] = columns["extra"] + extra
@@ -329,13 +355,14 @@ def _move(flow: Flow, reading: Reading, net: Floats, gross: Floats, where: NDArr
 
 def _fed(columns: dict[str, Floats], reading: Reading, depth: Floats) -> NDArray[np.bool_]:
     """Tell where nothing that comes in is counted and what leaves is: a queue of dead letters that is being drained."""
-    drained: NDArray[np.bool_] = (columns["in"] == 0) & (columns["out_pace"] > 0) & (reading.total > _PURGED * depth)
+    drained: NDArray[np.bool_] = (columns["in"] == 0) & (columns["out_pace"] > 0) & (reading.total > PURGED * depth)
     return drained
 
 
 def _follow(
     columns: dict[str, Floats],
     reading: Reading,
+    before_ms: int,
     net: Floats,
     where: NDArray[np.bool_],
     counted_before: tuple[Floats, Floats],
@@ -357,17 +384,7 @@ def _follow(
     columns["extra"] = np.where(fed, extra_before + moved, columns["extra"])
     columns["surplus"] = np.where(where, reading.total - net, columns["surplus"])
     columns["newer"] = np.where(where & ~fed, 1.0, columns["newer"])
-
-
-def _note_held(columns: dict[str, Floats], reading: Reading, before_ms: int, depth: Floats, lost: Floats) -> None:
-    """Note where a purge took what was ready: what consumers hold is still there, and is the oldest."""
-    if reading.unacked is None:
-        return
-    purged = (lost >= _PURGED * depth) & (lost > 0) & (reading.unacked > 0) & ~np.isnan(columns["head_ms"])
-    columns["held_ms"] = np.where(purged, columns["head_ms"], columns["held_ms"])
-    # It was purged between two tellings of its depth: since the middle of that time consumers went on.
-    since = columns["out_pace"] * (reading.at_ms - before_ms + BEAT_MS) / 2.0
-    columns["held_until"] = np.where(purged, columns["out"] - since + reading.unacked, columns["held_until"])
+    note_held(columns, reading, before_ms, told_before, np.where(where, np.maximum(came_in - went - rose, 0.0), 0.0))
 
 
 def _note_depth(flow: Flow, reading: Reading, net: Floats, surplus: Floats, chance: Floats) -> None:
@@ -379,14 +396,14 @@ def _note_depth(flow: Flow, reading: Reading, net: Floats, surplus: Floats, chan
         return
     fallen = net - flow.recent[-1][1]
     ahead = (reading.total - surplus - net) * np.sign(fallen)
-    columns["newer"] = np.where((ahead > chance) & ~np.isnan(reading.total), 1.0, 0.0)
+    columns["newer"] = np.where((ahead > chance) & (fallen < 0) & ~np.isnan(reading.total), 1.0, 0.0)
 
 
 def _beat(flow: Flow, reading: Reading, net: Floats, gross: Floats) -> tuple[Floats, Floats, Floats]:
     """Return between which values N was when the queues told their depth, and how much flowed since about then."""
     if not flow.recent:
         return net, net, np.zeros(len(net))
-    begin = reading.at_ms - _LATEST_BEAT_MS
+    begin = reading.at_ms - LATEST_BEAT_MS
     points = [*flow.recent, (reading.at_ms, net, gross)]
     moments = [moment for moment, _, _ in points]
     inside = [values for moment, values, _ in points if moment >= begin]

@@ -57,6 +57,10 @@ _START: dict[str, float] = {
 }
 
 
+# Of these, moments.
+_MOMENTS = ("told_ms", "moved_ms", "consumers_ms", "learned_ms")
+
+
 @dataclass(frozen=True, slots=True)
 class Tick:
     """All queues of a broker at one moment: `slots` ascending, `figures` by the names in METRICS, NaN for *unknown*.
@@ -86,6 +90,13 @@ class Memory:
     def forgets_ms(self) -> float:
         """Return how long after its last tick what is remembered says nothing about now."""
         return max(FORGET_MS, _GAP_TICKS * self.span_ms)
+
+    def set_back(self, at_ms: int) -> Memory:
+        """Return the memory as of a clock that was set back and now says `at_ms`: one tick later than the last."""
+        span_ms = self.span_ms or BEAT_MS
+        by_ms = self.at_ms + span_ms - at_ms
+        moved = {name: self.columns[name] - by_ms for name in _MOMENTS if name in self.columns}
+        return Memory(at_ms - span_ms, self.slots, {**self.columns, **moved}, self.span_ms)
 
     def over(self, slots: Slots) -> dict[str, Floats]:
         """Return copies of the columns for other slots: what is new starts as unknown."""
@@ -141,11 +152,14 @@ def begun(at_ms: int, slots: Slots, consumers: Floats, read_ms: int) -> Memory:
 def follow(memory: Memory, tick: Tick) -> tuple[dict[str, Floats], Now]:
     """Take a tick in: return the columns of what is remembered, to be changed, and what moved.
 
-    A tick that is not later than the last, or comes after a long gap, begins anew. Call it under `np.errstate`:
-    comparing with NaN is what it does all day.
+    A tick that comes after a long gap begins anew; one that is not later than the last comes by a clock that was set
+    back, which moves what is remembered back with it. Call it under `np.errstate`: comparing with NaN is what it does
+    all day.
     """
+    if memory.at_ms and tick.at_ms <= memory.at_ms:
+        memory = memory.set_back(tick.at_ms)
     span_ms = tick.at_ms - memory.at_ms
-    if not 0 < span_ms <= memory.forgets_ms():
+    if span_ms > memory.forgets_ms():
         memory = Memory()
     m = memory.over(tick.slots)
     if not m:

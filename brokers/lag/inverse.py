@@ -9,8 +9,9 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from brokers.lag.flow import BEAT_MS, GUESSED_MS, Floats, Flow, Reading, step
-from brokers.lag.history import HORIZON_MS, SPACING, Arrivals, wrapped
+from brokers.lag.beat import BEAT_MS, SAMPLED_MS, Floats
+from brokers.lag.flow import GUESSED_MS, Flow, Reading, step
+from brokers.lag.history import HORIZON_MS, SPACING, Arrivals, Counts, wrapped
 
 
 class LagSource(IntEnum):
@@ -22,6 +23,8 @@ class LagSource(IntEnum):
     # The head is older than what is known of the queue, or messages are not in the order in which they came: it is at
     # least so old.
     AT_LEAST = 3
+    # From counters that leave it open by more than one tick and 5 %: they are older than what flowed since.
+    ABOUT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +88,13 @@ def advance(
     entry_ms = np.where(at_least, np.maximum(columns["since_ms"], float(arrivals.times_ms[0])), entry_ms)
     entry_ms = np.where(emptied, np.maximum(entry_ms, columns["empty_ms"] - BEAT_MS), entry_ms)
     held = (columns["out"] < columns["held_until"]) & (reading.total > 0)
+    perhaps = ~held & (columns["out"] < columns["held_perhaps"]) & (reading.total > 0)
     entry_ms = np.where(held, np.fmin(entry_ms, columns["held_ms"]), entry_ms)
     columns["head_ms"] = np.where(behind < 0.5, np.nan, entry_ms)
     lag = np.maximum(reading.at_ms - entry_ms, 0.0) / 1000.0
-    source = np.where(at_least, float(LagSource.AT_LEAST), float(LagSource.COUNTERS))
+    about = ~held & _open(ages, reading.at_ms, wrapped(entered), entry_ms, late, emptied)
+    source = np.where(about, float(LagSource.ABOUT), float(LagSource.COUNTERS))
+    source = np.where(at_least | perhaps, float(LagSource.AT_LEAST), source)
     source = np.where(is_stream & ~at_least, float(LagSource.STREAM_OFFSETS), source)
     # A queue that told of no message within the last beat has none that is older than that.
     lag = np.where((reading.total == 0) & ~is_stream, np.minimum(lag, BEAT_MS / 2000.0), lag)
@@ -104,6 +110,26 @@ def advance(
     source = np.where(np.isnan(lag), np.nan, source)
     lag, source = _with_heads(ages, reading, entered - flow.depth, lag, source, heads or {})
     return Lag(lag, source)
+
+
+def _open(
+    ages: Ages, at_ms: int, counts: Counts, entry_ms: Floats, late: NDArray[np.bool_], emptied: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Tell of which queues the age may be further off than one tick and 5 %, by what is not known of their depth."""
+    columns = ages.flow.columns
+    least, most = ages.flow.bounds
+    found = np.zeros(len(counts), dtype=np.bool_)
+    where = np.flatnonzero(most - least > 1.0)
+    # What was told at some moment of a beat is taken for told in its middle.
+    allowed = BEAT_MS + 0.05 * (at_ms - entry_ms[where])
+    allowed -= np.where(late[where], BEAT_MS / 2 if ages.flow.live else SAMPLED_MS, 0.0)
+    for bound in (least[where], most[where]):
+        there, older = ages.arrivals.entered_ms(counts[where], np.maximum(bound, 1.0) - 0.5, where)
+        there = np.where(late[where] & ~older, there - BEAT_MS / 2, there)
+        there = np.where(emptied[where], np.maximum(there, columns["empty_ms"][where] - BEAT_MS), there)
+        there = np.where(bound < 0.5, float(at_ms), there)
+        found[where] |= np.abs(there - entry_ms[where]) > allowed
+    return found
 
 
 def take(ages: Ages, reading: Reading) -> None:

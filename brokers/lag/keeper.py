@@ -204,6 +204,7 @@ def _define(kept: _Kept, directory: Directory, *, live: bool) -> None:
 
 def _offsets(kept: _Kept, at_ms: int, table: Table, streams: NDArray[np.bool_]) -> NDArray[np.float64]:
     told = table.column("stream_lag").copy()
+    kept.offsets = {slot: one for slot, one in kept.offsets.items() if at_ms - one[1] <= _OFFSETS_HOLD_MS}
     for place in np.flatnonzero(streams).tolist():
         slot = int(table.slots[place])
         if not np.isnan(told[place]):

@@ -302,7 +302,7 @@ _COMPUTED_AT_THE_TICK = {
         "depths and counters since the head entered; head_message_timestamp or stream offsets where lag_source says so",
     ),
     "lag_source": (
-        "0 counters, 1 timestamp of the head, 2 stream offsets, 3 at least (older than the history, or out of order)",
+        "0 counters, 1 timestamp of the head, 2 stream offsets, 3 at least, 4 about: see below",
         "computed with time_lag",
     ),
     "consumer_state": (

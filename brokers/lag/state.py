@@ -41,13 +41,14 @@ ROUND_TRIP_S, SHORT_S, FEW = 0.2, 0.1, 20
 def step(memory: Memory, tick: Tick) -> tuple[Memory, Floats]:
     """Take one tick in; return what is remembered from now on, and a ConsumerState a queue, NaN for *unknown*.
 
-    A tick that is not later than the last, or comes after a long gap, begins anew.
+    A tick that comes after a long gap begins anew.
     """
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         m, now = follow(memory, tick)
         named = _named(m, now)
         remember(m, now, named)
-    span_ms = max(0, tick.at_ms - memory.at_ms) if memory.at_ms else 0
+    # By a clock that was set back: as long as the one before.
+    span_ms = tick.at_ms - memory.at_ms if 0 < memory.at_ms < tick.at_ms else memory.span_ms
     return Memory(tick.at_ms, tick.slots, m, span_ms), np.where(now.known, named, np.nan)
 
 

@@ -10,7 +10,7 @@ from dashboard.charts.measures import Charted
 
 COLOURS = 10
 KEY = "explore"
-_FLOORS = {Axis.STOCK: 4, Axis.BYTES: 1024, Axis.SHARE: 0.1, Axis.CONSUMER_STATE: 5, Axis.LAG_SOURCE: 3}
+_FLOORS = {Axis.STOCK: 4, Axis.BYTES: 1024, Axis.SHARE: 0.1, Axis.CONSUMER_STATE: 5, Axis.LAG_SOURCE: 4}
 
 
 @dataclass(frozen=True, slots=True)

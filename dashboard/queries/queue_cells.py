@@ -103,7 +103,13 @@ def derived(key: str, now: Mapping[str, float], why: Mapping[str, str], *, past:
     return cells
 
 
-_SHORT_SOURCES = {0: "from counters", 1: "from the head’s timestamp", 2: "from offsets", 3: "at least"}
+_SHORT_SOURCES = {
+    0: "from counters",
+    1: "from the head’s timestamp",
+    2: "from offsets",
+    3: "at least",
+    4: "about, from late figures",
+}
 
 
 def _from(source: float) -> str:

@@ -10,14 +10,17 @@ from brokers.series.metrics import RATES, Kind
 from dashboard import formats
 from dashboard.cells import Cell
 
-COUNTERS, TIMESTAMP, OFFSETS, AT_LEAST = range(4)
+COUNTERS, TIMESTAMP, OFFSETS, AT_LEAST, ABOUT = range(5)
 # Where a time lag comes from, by its lag_source.
 SOURCES = {
-    COUNTERS: "From counters: when the message that leaves next must have entered.",
+    COUNTERS: "From counters: when the message that leaves next must have entered. "
+    "A queue tells its depth every 5 s: a purge shows when it does.",
     TIMESTAMP: "From the timestamp that its publisher gave the message at the head.",
     OFFSETS: "From how far the slowest reader is behind the end, and the pace of what is appended.",
     AT_LEAST: "At least: the oldest message is older than what Warren has seen of the queue, "
-    "or anywhere in it, since the queue puts at its tail what is returned.",
+    "or anywhere in it, since the queue puts at its tail what is returned, "
+    "or consumers may still hold older ones that a purge left them.",
+    ABOUT: "About: more flowed since the broker told its figures than that they could tell it to within 5 s and 5 %.",
 }
 _NEVER = "It grows or stands still: at this pace it is never empty."
 
@@ -40,7 +43,11 @@ def lag_cell(seconds: float, source: float, why: str) -> Cell:
     if math.isnan(seconds):
         return Cell(text=formats.UNKNOWN, unknown=why)
     least = source == AT_LEAST
-    text = f"> {formats.lag(seconds)}" if least and seconds > 0 else formats.lag(seconds)
+    text = formats.lag(seconds)
+    if least and seconds > 0:
+        text = f"> {text}"
+    elif source == ABOUT:
+        text = f"~ {text}"
     return Cell(text=text, exact=source_of(source), zero=seconds == 0)
 
 

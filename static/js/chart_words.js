@@ -39,7 +39,7 @@ const stock = (value) => (Number.isInteger(value) || Math.abs(value) >= 99.95 ? 
 // States are numbers, the worse the higher; brokers/lag/measures.py has the codes.
 const WORDS = {
   consumer_state: ["idle", "ok", "falling behind", "starved by prefetch", "stalled", "stopped"],
-  lag_source: ["counters", "head's timestamp", "stream offsets", "at least"],
+  lag_source: ["counters", "head's timestamp", "stream offsets", "at least", "about"],
 };
 const worded = (words) => (value) => words[Math.round(value)] ?? String(value);
 

@@ -22,6 +22,8 @@ class SimulatedQueue:
     uncounted_out: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
     uncounted_in: NDArray[np.bool_] = field(default_factory=lambda: np.empty(0, dtype=np.bool_))
     phase_ms: float = 0.0
+    # How many messages its consumers may hold.
+    prefetch: int = 0
 
     def __post_init__(self) -> None:
         if not len(self.uncounted_out):
@@ -58,7 +60,20 @@ def reading(queue: SimulatedQueue, at_ms: int, *, live: bool = True, sampled_ms:
         np.array([queue.published(counted_ms)]),
         np.array([queue.acknowledged(counted_ms)]),
         live,
+        np.array([min(float(queue.prefetch), queue.total(queue.told_at_ms(at_ms)))]),
     )
+
+
+def purged(came: NDArray[np.float64], pace: NDArray[np.float64], at_ms: float, prefetch: int) -> SimulatedQueue:
+    """A queue with a single consumer, which holds `prefetch` messages, and a purge that takes what is ready."""
+    went = served(came, pace)
+    waiting = np.flatnonzero((came <= at_ms) & (went > at_ms))
+    held, gone = waiting[:prefetch], np.zeros(len(came), dtype=np.bool_)
+    gone[waiting[prefetch:]] = True
+    later = came > at_ms
+    free = float(went[held].max(initial=at_ms))
+    went[later] = served(np.maximum(came[later], free), pace[later])
+    return SimulatedQueue(came, np.where(gone, at_ms, went), uncounted_out=gone, prefetch=prefetch)
 
 
 def served(came: NDArray[np.float64], pace: NDArray[np.float64]) -> NDArray[np.float64]:

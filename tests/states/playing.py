@@ -22,11 +22,13 @@ def seen(
     every: int = 1,
     consumers_every: int = 1,
     untold: Sequence[str] = (),
+    set_back_ms: int = 0,
 ) -> list[list[float]]:
     """Return the states of each act, poll by poll; `without`: figures never told; `every`: polls that have counters.
 
     `consumers_every`: polls in which consumers are read. `untold`: what is not told in each poll from the tenth on, as
-    often as it takes: nothing, `counters`, `consumers` or both.
+    often as it takes: nothing, `counters`, `consumers` or both. `set_back_ms`: by how much the clock is set back
+    before the tenth poll.
     """
     memory = Memory()
     found: list[list[float]] = [[] for _ in acts]
@@ -41,7 +43,8 @@ def seen(
         if number % consumers_every or "consumers" in gap:
             figures["consumers"] = np.array([math.nan])
         flags = [np.array([flag]) for flag in (letters, waits, stream)]
-        memory, states = step(memory, Tick(shown.at_ms, np.array([7], dtype=np.uint32), figures, *flags))
+        at_ms = shown.at_ms - (set_back_ms if number >= 9 else 0)
+        memory, states = step(memory, Tick(at_ms, np.array([7], dtype=np.uint32), figures, *flags))
         found[shown.act].append(float(states[0]))
     return found
 

@@ -143,3 +143,11 @@ def test_ticks_that_the_budget_stretches_are_no_gaps() -> None:
     slow = Beats(polled_s=200)
     [states] = seen([Act(4000, 1, prefill=100)], slow)
     assert states[-1] == STOPPED
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+@pytest.mark.parametrize("set_back_ms", [7_000, 900_000])
+def test_a_clock_that_is_set_back_ends_no_state(trouble: str, set_back_ms: int) -> None:
+    state, act = TROUBLES[trouble]
+    [during] = seen([replace(act, seconds=120)], set_back_ms=set_back_ms)
+    assert set(during[4:]) == {state}, during

@@ -64,6 +64,9 @@ class Verdict:
     unknown: int = 0
     # Of which only the least that it can be is told.
     at_least: int = 0
+    # Told to be no nearer than about so old, and how many of the others are within.
+    about: int = 0
+    sure_within: int = 0
     # Readings of its counters.
     read: int = 0
     worst_s: float = 0.0
@@ -189,6 +192,9 @@ def _compare(verdict: Verdict, truth: Truth, at: float, now: dict[str, float], s
     slack = 2 * BEAT_S + 0.1 * true
     verdict.within_two_beats += off <= slack or min(longer) - slack <= told <= max(longer) + slack
     verdict.oldest_s = max(verdict.oldest_s, true)
+    about = now["lag_source"] == LagSource.ABOUT
+    verdict.about += about
+    verdict.sure_within += share <= 1.0 and not about
     verdict.within += share <= 1.0
     verdict.within_a_beat += min(beat, share) <= 1.0
     if share > verdict.worst_share:
