@@ -51,6 +51,8 @@ _START: dict[str, float] = {
     **dict.fromkeys(("full", "unfilled"), 0.0),
     # When its consumers were read last.
     "consumers_ms": np.nan,
+    # Habits are those of the present quarter of an hour and of the one before it, so that none is forgotten at once.
+    **dict.fromkeys(("pause_before", "rest_before", "swing_before"), 0.0),
     "learned_ms": 0.0,
     "seen": 0.0,
     "state": np.nan,
@@ -319,9 +321,16 @@ def remember(m: dict[str, Floats], now: Now, named: Floats) -> None:
     m["seen"] = m["seen"] + known
     m["state"] = np.where(known, named, m["state"])
     old = tick.at_ms - m["learned_ms"] > _LEARNED_MS
-    for name in ("pause", "pause_second", "rest", "rest_second", "swing", "swing_second"):
-        m[name] = np.where(old, 0.0, m[name])
+    for name in ("pause", "rest", "swing"):
+        m[f"{name}_before"] = np.where(old, m[f"{name}_second"], m[f"{name}_before"])
+        for learned in (name, f"{name}_second"):
+            m[learned] = np.where(old, 0.0, m[learned])
     m["learned_ms"] = np.where(old, float(tick.at_ms), m["learned_ms"])
+
+
+def habit(m: Mapping[str, Floats], name: str) -> Floats:
+    """Return what a queue does of habit: its second longest `pause` or `rest` in ticks, its second highest `swing`."""
+    return np.maximum(m[f"{name}_second"], m[f"{name}_before"])
 
 
 def _note(m: dict[str, Floats], name: str, where: Flags, values: Floats) -> None:

@@ -17,7 +17,7 @@ from enum import IntEnum
 
 import numpy as np
 
-from brokers.lag.followed import COUNTERS, FORGET_MS, METRICS, Flags, Floats, Memory, Now, Tick, follow, remember
+from brokers.lag.followed import COUNTERS, FORGET_MS, METRICS, Flags, Floats, Memory, Now, Tick, follow, habit, remember
 
 __all__ = ["FORGET_MS", "METRICS", "ConsumerState", "Memory", "Tick", "step"]
 
@@ -75,8 +75,8 @@ def _idle(m: dict[str, Floats], now: Now) -> Flags:
         np.nan_to_num(m["last_out"]) <= 0.75 * np.nan_to_num(m["out_pace"])
     )
     # Two readings within one beat of the broker are one rest more than there was.
-    wanted = np.maximum(2, np.where(m["rest_second"] > 0, 1.5 * m["rest_second"] + 1, 0))
-    rests = (m["quiet"] >= wanted) | ((m["quiet"] >= 1) & little & (m["streak"] >= 4) & (m["rest_second"] < 1))
+    wanted = np.maximum(2, np.where(habit(m, "rest") > 0, 1.5 * habit(m, "rest") + 1, 0))
+    rests = (m["quiet"] >= wanted) | ((m["quiet"] >= 1) & little & (m["streak"] >= 4) & (habit(m, "rest") < 1))
     # Between two readings of counters, be they read seldom or this one missing, what stood still is taken to do so.
     held = (m["state"] == ConsumerState.IDLE) & ((m["quiet"] > 0) | (~now.counted & ~uncounted))
     never = np.all([now.tick.figures.get(name, uncounted * np.nan) == 0 for name in COUNTERS[:2]], axis=0)
@@ -93,7 +93,7 @@ def _behind(m: dict[str, Floats], now: Now, before: Floats) -> Flags:
         (m["rising"] > 0)
         & (m["ups"] >= 2)
         & (rise > now.noise)
-        & (rise > 1.5 * m["swing_second"])
+        & (rise > 1.5 * habit(m, "swing"))
         & now.waiting
         & ~(m["in_pace"] <= m["out_pace"])
     )
@@ -130,8 +130,8 @@ def _stalled(m: dict[str, Floats], now: Now, before: Floats) -> Flags:
     # Nobody has ever acknowledged anything: the same messages are held, or all that enters is.
     frozen = (now.delivered == 0) & (now.unacked == m["unacked"]) & (now.unacked > 0) & (now.ready > 0)
     never = np.isnan(m["out_pace"]) & (frozen | ((entered >= 3) & (now.grew >= 0.8 * entered)))
-    short = m["pause_second"] <= 1
-    begins = (m["silent"] >= np.maximum(2, 1.5 * m["pause_second"])) | ((m["silent"] >= 1) & short & (stands | never))
+    short = habit(m, "pause") <= 1
+    begins = (m["silent"] >= np.maximum(2, 1.5 * habit(m, "pause"))) | ((m["silent"] >= 1) & short & (stands | never))
     stays = (before == ConsumerState.STALLED) & (m["silent"] > 0)
     found: Flags = able & now.waiting & (begins | stays)
     return found
@@ -144,7 +144,7 @@ def _stopped(m: dict[str, Floats], now: Now, before: Floats) -> Flags:
     nobody &= now.consumers_told | ~(now.grew < 0)
     m["lonely"] = np.where(nobody, m["lonely"] + 1, np.where(now.known, 0, m["lonely"]))
     fetched = m["fetched_ever"] >= 2
-    silent = m["silent"] >= np.where(fetched, np.maximum(2, 1.5 * m["pause_second"]), 1)
+    silent = m["silent"] >= np.where(fetched, np.maximum(2, 1.5 * habit(m, "pause")), 1)
     # Without counters, or between two readings of them, the depth must do: it does not fall.
     untold = ~now.counted & ~fetched & (now.grew >= 0)
     begins = (m["lonely"] >= 2) & (silent | untold)

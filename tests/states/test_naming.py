@@ -151,3 +151,12 @@ def test_a_clock_that_is_set_back_ends_no_state(trouble: str, set_back_ms: int) 
     state, act = TROUBLES[trouble]
     [during] = seen([replace(act, seconds=120)], set_back_ms=set_back_ms)
     assert set(during[4:]) == {state}, during
+
+
+@pytest.mark.parametrize("phase_s", [0.0, 1.3, 4.2])
+def test_what_a_queue_does_of_habit_is_no_news_every_quarter_of_an_hour(phase_s: float) -> None:
+    """Forty minutes of bursts and of teeth: once they are known, nothing is named anew."""
+    beats = Beats(phase_s, 2.0, 3.0, 0.5)
+    for enter, take in ((lambda s: 240.0 if s % 60 < 0.25 else 0.0, 40), (lambda s: 30.0 if s % 40 < 20 else 0.0, 20)):
+        [states] = seen([Act(2400, enter, take, 1, 50)], beats)
+        assert set(states[40:]) == {OK}, states
