@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from brokers.series import columns as coding
 from brokers.series.cells import Ticks
-from brokers.series.columns import Column, CorruptBlockError, Floats
+from brokers.series.columns import UNREADABLE, Column, CorruptBlockError, Floats
 
 GROUP = 64
 MAGIC = b"WB1"
 THERE = ""
+# A span of two hours has 7,200 where a broker is polled every second.
+_MOST_SAMPLES = 1_000_000
 
 
 class _Header(msgspec.Struct, array_like=True):
@@ -51,31 +53,37 @@ class Block:
         return list(self._places)
 
     def column(self, name: str, rows: Sequence[int]) -> Floats:
-        """Return a column of some objects (by their index in `slots`), rows × samples; NaN where nothing is known."""
+        """Return a column of some objects (by their index in `slots`), rows × samples; NaN where nothing is known.
+
+        Raises CorruptBlockError, like all that follows.
+        """
         found = self._places.get(name)
         if found is None:
             return np.full((len(rows), self.samples), np.nan)
-        column, begin = found
-        data = memoryview(self._payload)[begin : begin + column.size]
-        return coding.decode(column, data, len(self.slots), self.samples, rows)
+        try:
+            return coding.decode(found[0], self._stored(found), len(self.slots), self.samples, rows)
+        except UNREADABLE as error:
+            raise CorruptBlockError(f"the column {name} can't be read: {error}") from error
 
     def reduced(self, name: str) -> coding.Reduced | None:
         """Return all samples of a column as one, of all objects; None where nothing is known."""
         found = self._places.get(name)
         if found is None or not self.samples:
             return None
-        column, begin = found
-        data = memoryview(self._payload)[begin : begin + column.size]
-        return coding.reduce(column, data, len(self.slots), self.samples)
+        try:
+            return coding.reduce(found[0], self._stored(found), len(self.slots), self.samples)
+        except UNREADABLE as error:
+            raise CorruptBlockError(f"the column {name} can't be read: {error}") from error
 
     def summed(self, name: str) -> Floats | None:
         """Return the sum of all objects at each sample; None where any is unknown at any."""
         found = self._places.get(name)
         if found is None:
             return None
-        column, begin = found
-        data = memoryview(self._payload)[begin : begin + column.size]
-        return coding.add_up(column, data, len(self.slots), self.samples)
+        try:
+            return coding.add_up(found[0], self._stored(found), len(self.slots), self.samples)
+        except UNREADABLE as error:
+            raise CorruptBlockError(f"the column {name} can't be read: {error}") from error
 
     def same_for_all(self, name: str) -> Floats | None:
         """Return a column of which all objects have the same row, which is that; None of any other."""
@@ -84,6 +92,10 @@ class Block:
             return None
         row: Floats = self.column(name, [0])[0]
         return row
+
+    def _stored(self, found: tuple[Column, int]) -> memoryview:
+        column, begin = found
+        return memoryview(self._payload)[begin : begin + column.size]
 
 
 class Builder:
@@ -137,13 +149,17 @@ def decode(payload: bytes | memoryview, group: int) -> Block:
     try:
         plain = coding.decompressed(payload[7:begin], 4_000_000)
         header = msgspec.msgpack.decode(plain, type=_Header)
-    except (msgspec.MsgspecError, zstandard.ZstdError) as error:
+    except UNREADABLE as error:
         raise CorruptBlockError(f"the block's header can't be read: {error}") from error
+    if not 0 <= header.samples <= _MOST_SAMPLES:
+        raise CorruptBlockError(f"a block has no {header.samples} samples")
     places: dict[str, tuple[Column, int]] = {}
     for column in header.columns:
         places[column.name] = column, begin
         begin += column.size
     for name, other in header.same.items():
+        if other not in places:
+            raise CorruptBlockError(f"the column {name} equals one that is not there")
         places[name] = places[other]
     slots = np.frombuffer(header.offsets, dtype=np.uint8).astype(np.uint32) + np.uint32(group * GROUP)
     return Block(slots, header.samples, places, payload)
@@ -170,12 +186,20 @@ def encode_ticks(ticks: Ticks) -> bytes:
 
 def decode_ticks(payload: bytes | memoryview) -> Ticks:
     """Read what `encode_ticks` wrote. Raises CorruptBlockError."""
-    payload = bytes(payload)
-    begin = 4 + int.from_bytes(payload[:4], "little")
     try:
-        header = msgspec.msgpack.decode(payload[4:begin], type=_TicksHeader)
-    except msgspec.MsgspecError as error:
+        ticks = _decode_ticks(bytes(payload))
+    except UNREADABLE as error:
         raise CorruptBlockError(f"a span's samples can't be read: {error}") from error
+    if len({len(getattr(ticks, name)) for name in _TICK_FIELDS}) > 1 or (np.diff(ticks.times_ms) < 0).any():
+        raise CorruptBlockError("a span's samples can't be read: they are not what was written")
+    return ticks
+
+
+def _decode_ticks(payload: bytes) -> Ticks:
+    begin = 4 + int.from_bytes(payload[:4], "little")
+    header = msgspec.msgpack.decode(payload[4:begin], type=_TicksHeader)
+    if not 0 <= header.samples <= _MOST_SAMPLES:
+        raise CorruptBlockError(f"a span has no {header.samples} samples")
     found: dict[str, NDArray[np.int64]] = {}
     for column in header.columns:
         data = payload[begin : begin + column.size]

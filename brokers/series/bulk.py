@@ -145,7 +145,8 @@ def _is_in_order(piece: Piece) -> bool:
 def _keys(source: Source, numbers: Sequence[int], opened: Opened) -> list[tuple[int, int]]:
     if not len(source.samples):
         return []
-    return [(source.span_id, group) for group in numbers if (source.span_id, group) in opened]
+    keys = ((source.span_id, group) for group in numbers)
+    return [key for key in keys if key in opened and source.fits(opened[key])]
 
 
 def add_up(
@@ -193,9 +194,13 @@ def _group_sums(
     for piece, begin in zip(pieces, begins, strict=False):
         for source in piece.sources:
             block = opened.get((source.span_id, group))
-            if block is None:
+            if block is None or not len(source.samples):
                 continue
-            sums = _summed(piece, source, block, slots, metric)
+            try:
+                sums = _summed(piece, source, block, slots, metric) if source.fits(block) else None
+            except CorruptBlockError:
+                # `read` tells what of it can be read.
+                return []
             if sums is None:
                 return []
             inside = source.places >= piece.first

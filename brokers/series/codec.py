@@ -22,6 +22,8 @@ MAGIC = b"WS1"
 # A header names some sixty columns: it is far shorter than this.
 HEADER_BYTES = 8192
 _UNSIGNED = ("u1", "u2", "u4")
+_DTYPES = frozenset((*_UNSIGNED, "u8", "f8"))
+_KINDS = frozenset(str(kind) for kind in Kind)
 # float64 holds whole numbers up to here exactly.
 _EXACT = 2.0**53
 
@@ -146,9 +148,18 @@ def _header(payload: bytes) -> _Header:
     if payload[:3] != MAGIC or len(payload) < 7:
         raise CorruptSnapshotError("the payload does not begin like a snapshot")
     try:
-        return msgspec.msgpack.decode(payload[7 : 7 + int.from_bytes(payload[3:7], "little")], type=_Header)
-    except msgspec.MsgspecError as error:
+        header = msgspec.msgpack.decode(payload[7 : 7 + int.from_bytes(payload[3:7], "little")], type=_Header)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise CorruptSnapshotError(f"the snapshot's header can't be read: {error}") from error
+    for table in header.tables:
+        sound = (
+            table.kind in _KINDS
+            and table.rows >= 0
+            and [one.dtype for one in table.columns if one.name == ""] == ["u4"]
+        )
+        if not sound or any(one.size < 0 or one.dtype not in _DTYPES for one in table.columns):
+            raise CorruptSnapshotError("the snapshot's header is not what was written")
+    return header
 
 
 def _parts(payload: bytes) -> Iterator[tuple[_Table, list[tuple[_Column, bytes]]]]:
@@ -221,8 +232,8 @@ def columns_of(beginning: bytes | memoryview, kind: Kind) -> set[str]:
     if beginning[:3] != MAGIC or end > len(beginning):
         return set()
     try:
-        header = msgspec.msgpack.decode(beginning[7:end], type=_Header)
-    except msgspec.MsgspecError:
+        header = _header(beginning)
+    except CorruptSnapshotError:
         return set()
     return {column.name for entry in header.tables if entry.kind == kind for column in entry.columns}
 
@@ -258,9 +269,9 @@ def _as_bytes(values: NDArray[np.float64]) -> tuple[str, bytes]:
 def _raw(data: bytes, dtype: str, rows: int) -> NDArray[np.generic]:
     try:
         plain = _decompressor().decompress(data, max_output_size=rows * 8 + 8)
-    except zstandard.ZstdError as error:
+        values = np.frombuffer(plain, dtype=f"<{dtype}")
+    except (zstandard.ZstdError, OverflowError, ValueError) as error:
         raise CorruptSnapshotError(f"a column can't be unpacked: {error}") from error
-    values = np.frombuffer(plain, dtype=f"<{dtype}")
     if len(values) != rows:
         raise CorruptSnapshotError(f"a column has {len(values)} values for {rows} rows")
     return values

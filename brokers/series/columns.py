@@ -30,6 +30,18 @@ class CorruptBlockError(Exception):
     """Stored columns can't be read: they were cut off or are something else."""
 
 
+# What Python, msgspec, numpy and pcodec raise where bytes are not what was written.
+UNREADABLE = (
+    msgspec.MsgspecError,
+    zstandard.ZstdError,
+    ArithmeticError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
 class Column(msgspec.Struct, array_like=True):
     """How one matrix is stored. `size` bytes behind those of the column before."""
 

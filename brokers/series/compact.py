@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from brokers.series import blocks, codec, snapshots, spans
 from brokers.series.cells import Ticks, joined_ticks
-from brokers.series.columns import Floats
+from brokers.series.columns import CorruptBlockError, Floats
 from brokers.series.coverage import Stretch
 from brokers.series.levels import Level, window_of
 from brokers.series.metrics import Kind
@@ -169,13 +169,19 @@ def _payloads(piece: Piece) -> list[tuple[int, bytes]]:
 
 
 def open_blocks(span_ids: Sequence[int], kind: Kind, groups: Sequence[int]) -> dict[tuple[int, int], blocks.Block]:
-    """Open the blocks of some groups, which are neighbours. Raises CorruptBlockError."""
+    """Open the blocks of some groups, which are neighbours; what can't be read is a gap."""
     if not span_ids or not groups:
         return {}
     rows = Block.objects.filter(
         span_id__in=span_ids, kind=str(kind), group__gte=min(groups), group__lte=max(groups)
     ).values_list("span_id", "group", "payload")
-    return {(span_id, group): blocks.decode(payload, group) for span_id, group, payload in rows}
+    found: dict[tuple[int, int], blocks.Block] = {}
+    for span_id, group, payload in rows:
+        try:
+            found[span_id, group] = blocks.decode(payload, group)
+        except CorruptBlockError as error:
+            snapshots.logger.warning("A block of span %s can't be read: %s", span_id, error)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +237,8 @@ def merge(broker_id: int, due: Merge) -> None:
         rows = Block.objects.filter(span_id__in=ids, kind=str(kind)).values_list("group", flat=True).distinct()
         for chunk in _chunks(sorted(set(rows)), len(ticks), _CELLS_AT_ONCE):
             opened = open_blocks(ids, kind, chunk)
-            new += [_merged(kind, group, members, ticks, opened) for group in chunk]
+            known = {group for _, group in opened}
+            new += [_merged(kind, group, members, ticks, opened) for group in chunk if group in known]
     spans.write(broker_id, NewSpan(level, due.start_ms, due.end_ms, ticks, new), replaces=ids)
 
 
@@ -245,7 +252,7 @@ def _merged(kind: Kind, group: int, members: Sequence[SpanRow], ticks: Ticks, op
         begin = 0
         for span, block in zip(members, held, strict=True):
             end = begin + len(span.ticks)
-            if block is not None and block.has(name):
+            if block is not None and block.has(name) and block.samples == end - begin:
                 _place(values, slots, block, name, slice(begin, end))
             begin = end
         builder.add(name, values)
@@ -253,7 +260,12 @@ def _merged(kind: Kind, group: int, members: Sequence[SpanRow], ticks: Ticks, op
 
 
 def _place(values: Floats, slots: NDArray[np.uint32], block: blocks.Block, name: str, where: slice) -> None:
-    values[np.searchsorted(slots, block.slots), where] = block.column(name, range(len(block.slots)))
+    try:
+        found = block.column(name, range(len(block.slots)))
+    except CorruptBlockError as error:
+        snapshots.logger.warning("A block can't be read: %s", error)
+        return
+    values[np.searchsorted(slots, block.slots), where] = found
 
 
 def _chunks(groups: Sequence[int], samples: int, cells: int) -> Iterator[Sequence[int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,13 +12,15 @@ from numpy.typing import NDArray
 from brokers.series import blocks, snapshots
 from brokers.series.cells import SPARSE, Cells, Ticks, joined_ticks, of_counter, of_gauge, shape_of
 from brokers.series.codec import Packed
-from brokers.series.columns import Floats
+from brokers.series.columns import CorruptBlockError, Floats
 from brokers.series.coverage import Stretch
 from brokers.series.levels import Level
 from brokers.series.metrics import SELDOM, Kind, Shape
 from brokers.series.rates import HOLDS_MS
 from brokers.series.snapshots import SnapshotRow
 from brokers.series.spans import LOOKS_BACK_MS, SpanRow
+
+logger = logging.getLogger(__name__)
 
 # How far before a stretch of single polls samples are read, so that its first rates are known.
 CONTEXT_MS = HOLDS_MS + 60_000
@@ -47,6 +50,10 @@ class Source:
     def where(self) -> slice | NDArray[np.intp]:
         """Return `places` as a slice where they are neighbours, which nearly all are."""
         return run(self.places)
+
+    def fits(self, block: blocks.Block) -> bool:
+        """Tell whether a block has the samples that its span says it has."""
+        return len(self.samples) > 0 and int(self.samples[-1]) < block.samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +129,7 @@ class Piece:
         for source in self.sources:
             for group in numbers:
                 block = opened.get((source.span_id, group))
-                if block is None:
+                if block is None or not source.fits(block):
                     continue
                 targets, rows = common(slots, block.slots)
                 if not len(rows):
@@ -133,7 +140,12 @@ class Piece:
                 for name, values in into.items():
                     if not block.has(name):
                         continue
-                    found = block.column(name, rows.tolist())
+                    try:
+                        found = block.column(name, rows.tolist())
+                    except CorruptBlockError as error:
+                        # A gap, as if nothing had been stored.
+                        logger.warning("A block of span %s: %s", source.span_id, error)
+                        continue
                     found = found if whole else found[:, source.samples]
                     if one is not None:
                         values[one, where] = found[0]

@@ -9,12 +9,12 @@ import numpy as np
 from django.db.models import Min
 from numpy.typing import NDArray
 
-from brokers.series.blocks import decode_ticks
 from brokers.series.cells import Cells, Shown, Sum, Ticks, holes, reduce_cells, reduce_ticks, show, steps_of
 from brokers.series.history import History, consistent, context_of, open_history
 from brokers.series.metrics import RATES, Kind
 from brokers.series.models import Snapshot, Span
 from brokers.series.rates import GAP_CADENCES, HOLDS_MS, MIN_RATE_SPAN_MS, held, rates
+from brokers.series.spans import spans_between
 
 __all__ = [
     "DEFAULT_POINTS",
@@ -78,9 +78,13 @@ class Many:
 def history_starts_ms(broker_id: int) -> int | None:
     """Return the time of the oldest figures stored for a broker."""
     snapshot: int | None = Snapshot.objects.filter(broker_id=broker_id).aggregate(oldest=Min("at_ms"))["oldest"]
-    span = Span.objects.filter(broker_id=broker_id).order_by("start_ms").values_list("ticks", flat=True).first()
-    block = int(decode_ticks(span).times_ms[0]) if span is not None else None
-    return min((moment for moment in (snapshot, block) if moment is not None), default=None)
+    spans = Span.objects.filter(broker_id=broker_id, samples__gt=0).order_by("start_ms")
+    first = spans.values_list("start_ms", flat=True).first()
+    if first is None:
+        return snapshot
+    # Where its samples can't be read, its window tells.
+    times = [int(span.ticks.times_ms[0]) for span in spans_between(broker_id, first, first + 1) if len(span.ticks)]
+    return min(moment for moment in (snapshot, *(times or [first])) if moment is not None)
 
 
 def read(

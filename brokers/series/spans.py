@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,10 +11,13 @@ from django.db import IntegrityError, transaction
 
 from brokers.series import blocks, sql
 from brokers.series.cells import Ticks, no_ticks
+from brokers.series.columns import CorruptBlockError
 from brokers.series.levels import Level
 from brokers.series.metrics import Kind
 from brokers.series.models import Block, Snapshot, Span
 from brokers.series.rates import HOLDS_LONGEST_MS
+
+logger = logging.getLogger(__name__)
 
 # A row's own bytes beside its payload: rowid, keys, the entry in the index [measured on SQLite].
 ROW_BYTES = 56
@@ -35,14 +39,24 @@ class SpanRow:
 
     @property
     def ticks(self) -> Ticks:
-        """Return the samples; none where they were not asked for. Not to be written into."""
-        return unpacked_ticks(self.packed) if self.packed else no_ticks()
+        """Return the samples; none where they were not asked for or can't be read. Not to be written into."""
+        if not self.packed:
+            return no_ticks()
+        try:
+            return unpacked_ticks(self.packed)
+        except CorruptBlockError as error:
+            # A gap, as if nothing had been stored.
+            logger.warning("Span %s: %s", self.id, error)
+            return no_ticks()
 
 
 # A reader opens the same few spans again and again: hours of polls take 10 kB a span.
 @lru_cache(maxsize=256)
 def unpacked_ticks(packed: bytes) -> Ticks:
-    """Return the samples of a span, which never change, from memory where they were asked for lately."""
+    """Return the samples of a span, which never change, from memory where they were asked for lately.
+
+    Raises CorruptBlockError.
+    """
     return blocks.decode_ticks(packed)
 
 
