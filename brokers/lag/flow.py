@@ -103,6 +103,17 @@ class Flow:
             least, most = np.minimum(least, behind - late), np.maximum(most, behind + late)
         return np.maximum(np.minimum(least, behind), 0.0), np.maximum(most, behind)
 
+    def know(self, slots: NDArray[np.uint32]) -> None:
+        """Take queues that are not there now for such as were there before."""
+        self.reach(slots)
+        self.seen[slots] = True
+
+    def reach(self, slots: NDArray[np.uint32]) -> None:
+        """Make room in `seen` for these slots."""
+        more = int(slots.max(initial=0)) + 1 - len(self.seen)
+        if more > 0:
+            self.seen = np.concatenate((self.seen, np.zeros(more, dtype=np.bool_)))
+
     def set_back(self, by_ms: int) -> None:
         """Take all moments for earlier ones: the clock was set back by so much."""
         self.at_ms -= by_ms
@@ -237,9 +248,7 @@ def _align(flow: Flow, slots: NDArray[np.uint32]) -> NDArray[np.bool_]:
     flow.columns = {name: taken(flow.columns[name], fresh) for name, fresh in _FRESH.items()}
     flow.recent = [(moment, taken(net, 0.0), taken(gross, 0.0)) for moment, net, gross in flow.recent]
     flow.slots = slots
-    reach = int(slots.max(initial=0)) + 1
-    if reach > len(flow.seen):
-        flow.seen = np.concatenate((flow.seen, np.zeros(reach - len(flow.seen), dtype=np.bool_)))
+    flow.reach(slots)
     new = ~flow.seen[slots]
     flow.seen[slots] = True
     return new

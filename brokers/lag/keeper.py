@@ -32,6 +32,8 @@ _NEEDED = (
     *("ready", "unacked", "published", "acknowledged", "redelivered"),
     *("stream_lag", "time_lag", "lag_source"),
 )
+# A queue that the registry knows for so long and that comes up now is one that was away.
+_NEW_MS = 60_000
 # Offsets of streams are read more seldom than depths; meanwhile a consumer is taken to stay as far behind.
 _OFFSETS_HOLD_MS = 130_000
 
@@ -87,6 +89,7 @@ def lag_of(
         kept.live = live
         if not ages.flow.at_ms:
             _remember(broker_id, kept, frame.at_ms, live=live)
+            ages.flow.know(_known_before(directory, frame.at_ms - _NEW_MS))
         elif last_ms is not None and last_ms > kept.seen_ms:
             _catch_up(broker_id, kept, frame.at_ms, live=live)
         table = frame.table(Kind.QUEUE)
@@ -151,6 +154,11 @@ def _remember(broker_id: int, kept: _Kept, now_ms: int, *, live: bool) -> None:
     """Take the last minutes from the log."""
     rows = Snapshot.objects.filter(broker_id=broker_id, at_ms__lt=now_ms, at_ms__gte=now_ms - _BACK_MS)
     _take(kept, rows.order_by("-id").values_list("id", flat=True)[:_BACK_ROWS], live=live)
+
+
+def _known_before(directory: Directory, at_ms: int) -> NDArray[np.uint32]:
+    known = directory.by_slot.get(Kind.QUEUE, {})
+    return np.array([slot for slot, one in known.items() if one.first_seen_ms < at_ms], dtype=np.uint32)
 
 
 def _catch_up(broker_id: int, kept: _Kept, now_ms: int, *, live: bool) -> None:

@@ -84,6 +84,16 @@ def test_a_head_from_before_those_minutes_keeps_its_age(known: tuple[Broker, Dir
     assert source == LagSource.COUNTERS
 
 
+def test_a_queue_that_is_back_is_not_new_to_a_process_that_begins_either(known: tuple[Broker, Directory]) -> None:
+    """The broker and the worker begin together; the broker tells of its queues one after the other."""
+    broker, directory = known
+    nothing = {name: np.empty(0) for name in ("ready", "unacked", "published", "acknowledged")}
+    empty = Frame(NOW, {Kind.QUEUE: Table(np.empty(0, dtype=np.uint32), nothing)})
+    keeper.lag_of(broker.id, empty, directory, live=True)
+    _, source = tick(broker, frame(1, 500, 0, 0), directory)
+    assert source == LagSource.AT_LEAST
+
+
 def test_it_takes_what_other_processes_stored_meanwhile(known: tuple[Broker, Directory]) -> None:
     broker, directory = known
     for place in range(5):
