@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from brokers.collect.budget import decode_pace
 from brokers.collect.measures import health_of
 from brokers.collect.models import PollState
@@ -108,19 +110,20 @@ def polled(poll: PollState, now_ms: int, shown: Present | None) -> Polled:
             Call(f"{key}.call.{at}", call.what.replace("%2C", ","), call.node, call.error)
             for at, call in enumerate(tick.calls)
         ),
-        missing=missing({name: why for name, why in health.unknown.items() if not _is_held(shown, name)}),
+        missing=missing({name: why for name, why in health.unknown.items() if not _is_known(shown, name)}),
         definitions_error=health.definitions_error,
         cells=cells,
     )
 
 
-def _is_held(shown: Present | None, name: str) -> bool:
-    """Tell whether a figure (`kind.metric`) that the last poll did not read still holds from one before."""
+def _is_known(shown: Present | None, name: str) -> bool:
+    """Tell whether a figure (`kind.metric`) is known of any object now: just read, or held from a reading before."""
     kind, _, metric = name.partition(".")
     if shown is None or kind not in set(Kind):
         return False
     rate = next((rate for rate, counter in RATES.items() if counter == metric), "")
-    return not {metric, rate}.isdisjoint(shown.table(Kind(kind)).read_ms)
+    table = shown.table(Kind(kind))
+    return any(bool(np.isfinite(table.column(one)).any()) for one in (metric, rate))
 
 
 def missing(unknown: dict[str, str]) -> tuple[Missing, ...]:

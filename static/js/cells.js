@@ -1,6 +1,10 @@
 // Sets a cell on the element that `{% live %}` drew, to the same markup (dashboard/templatetags/live.py): what differs
 // between the two is a fault. What a broker sent is only ever set as text. Ages count on by themselves.
 
+import { duration } from "./duration.js";
+
+export { duration };
+
 const SVG = "http://www.w3.org/2000/svg";
 
 // An icon's name → the colour of its state; the same table stands in dashboard/templatetags/live.py.
@@ -147,19 +151,6 @@ function setContent(element, parts) {
 /** How long ago a moment is by the server's clock, in Unix milliseconds. */
 export function age(sinceMs) {
   return duration((Date.now() + clockAhead - sinceMs) / 1000);
-}
-
-/** As dashboard.formats.duration. */
-export function duration(seconds) {
-  const whole = Math.max(0, Math.floor(seconds));
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return whole % 60 ? `${Math.floor(whole / 60)} min ${whole % 60} s` : `${whole / 60} min`;
-  const hours = Math.floor(whole / 3600);
-  if (hours < 10) {
-    const minutes = Math.floor((whole % 3600) / 60);
-    return minutes ? `${hours} h ${String(minutes).padStart(2, "0")} min` : `${hours} h`;
-  }
-  return hours < 48 ? `${hours} h` : `${Math.floor(hours / 24).toLocaleString("en-US")} d`;
 }
 
 /** As dashboard.formats.full_time: `2026-11-23 03:08:44 +01:00` in the page's zone. */

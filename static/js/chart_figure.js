@@ -1,7 +1,7 @@
 // A chart's data and layout for plotly, from its description, its points, the window and the theme. Draws nothing itself.
 
 import { axisTime, faded, heights, stacked, traces } from "./chart_traces.js";
-import { ahead, duration, formatter, plain, size } from "./chart_words.js";
+import { ahead, formatter, plain, size } from "./chart_words.js";
 
 const WIDE = 460;
 const GAP_CADENCES = 2.5;
@@ -40,7 +40,7 @@ export function figureOf(chart, window_, { bands = false } = {}) {
     hovermode: "x unified", hoverdistance: 40,
     hoverlabel: { bgcolor: theme.raised, bordercolor: theme.lineStrong, font: { family: theme.font, size: 12, color: theme.text }, align: "left" },
     xaxis: xAxis(window_, onAxis, theme, plot),
-    yaxis: yAxis(left, figure.axis, theme),
+    yaxis: yAxis(left, theme),
     shapes: [...gaps.flatMap((gap) => band(gap, toAxis, theme)), ...marks.flatMap((mark) => markShapes(mark, window_, toAxis, theme))],
     annotations: [
       ...gaps.filter((gap) => (gap.end - gap.start) / (window_.end - window_.start) * (width - 150) > 58).map((gap) => unknown(gap, toAxis, theme)),
@@ -48,7 +48,7 @@ export function figureOf(chart, window_, { bands = false } = {}) {
     ],
   };
   if (figure.right) {
-    const other = yAxis(axisOf(figure, points, window_, true), figure.right, theme);
+    const other = yAxis(axisOf(figure, points, window_, true), theme);
     layout.yaxis2 = { ...other, overlaying: "y", side: "right", showgrid: false, zeroline: false };
   }
   const x = points.times.map(onAxis);
@@ -61,13 +61,21 @@ const LEFT = { bytes: 62, seconds: 58, consumer_state: 112, lag_source: 112 };
 function axisOf(figure, points, window_, right) {
   const own = figure.traces.filter((trace) => Boolean(trace.right) === right);
   const { top, bottom } = reach(figure, own, points, window_);
-  return niceAxis(top, right ? figure.right_floor : figure.floor, bottom);
+  return axisFor(right ? figure.right : figure.axis, top, right ? figure.right_floor : figure.floor, bottom);
 }
 
-function yAxis(axis, kind, theme) {
-  const shape = TICKS[kind] ?? short;
+/** Return an axis of a kind with round ticks (niceAxis) and what stands at them: lag is in seconds, from 10 h up in hours. */
+export function axisFor(kind, top, floor, bottom = 0) {
+  const inHours = kind === "seconds" && Math.max(top, -bottom) >= 36000;
+  const unit = inHours ? 3600 : 1;
+  const axis = niceAxis(top / unit, floor / unit, bottom / unit);
+  const texts = axis.ticks.map(inHours ? (tick) => `${tick.toLocaleString("en-US")} h` : (TICKS[kind] ?? short));
+  return { start: axis.start * unit, end: axis.end * unit, ticks: axis.ticks.map((tick) => tick * unit), texts };
+}
+
+function yAxis(axis, theme) {
   return {
-    range: [axis.start, axis.end], fixedrange: true, tickmode: "array", tickvals: axis.ticks, ticktext: axis.ticks.map(shape),
+    range: [axis.start, axis.end], fixedrange: true, tickmode: "array", tickvals: axis.ticks, ticktext: axis.texts,
     ticklabeloverflow: "allow", gridcolor: theme.grid, zeroline: true, zerolinecolor: theme.lineStrong, rangemode: "tozero", showline: false, ticks: "", automargin: false,
   };
 }
@@ -140,7 +148,7 @@ export function niceAxis(top, floor, bottom = 0) {
   return { start: -below * whole, end: number * whole, ticks };
 }
 
-const TICKS = { bytes: size, seconds: (value) => (value < 120 ? `${Number(value.toPrecision(3))} s` : duration(value)), share: formatter("share"), consumer_state: formatter("consumer_state"), lag_source: formatter("lag_source") };
+const TICKS = { bytes: size, seconds: (value) => `${value.toLocaleString("en-US")} s`, share: formatter("share"), consumer_state: formatter("consumer_state"), lag_source: formatter("lag_source") };
 
 function short(value) {
   if (value < 0) return `\u2212${short(-value)}`;
@@ -259,10 +267,10 @@ function lineEnds(figure, points, theme, top, plot) {
   });
 }
 
-// Room for the longest name at a line's end with a figure of five digits before it.
+// Room for the longest name at a line's end with a figure of five digits before it, in its unit.
 function roomAtEnd(figure, theme) {
   const names = figure.traces.map((trace) => widthOf(nameAtEnd(trace.name), theme.font));
-  return Math.max(104, 23 + widthOf("12,345\u00a0", theme.font) + Math.max(...names));
+  return Math.max(104, 23 + widthOf(`${formatter(figure.axis)(12345).replace(" /s", "")}\u00a0`, theme.font) + Math.max(...names));
 }
 
 const ruler = document.createElement("canvas").getContext("2d");

@@ -46,17 +46,6 @@ const worded = (words) => (value) => words[Math.round(value)] ?? String(value);
 const SHAPES = { flow: (value) => `${value < 0 ? `\u2212${rate(-value)}` : rate(value)} /s`, bytes: size, seconds, share, consumer_state: worded(WORDS.consumer_state), lag_source: worded(WORDS.lag_source) };
 export const formatter = (axis) => SHAPES[axis] ?? stock;
 
-export function duration(seconds) {
-  const all = Math.max(0, Math.floor(seconds));
-  if (all < 60) return `${all} s`;
-  if (all < 3600) return all % 60 ? `${Math.floor(all / 60)} min ${all % 60} s` : `${all / 60} min`;
-  if (all < 172800) {
-    const minutes = Math.floor((all % 3600) / 60);
-    return all < 36000 && minutes ? `${Math.floor(all / 3600)} h ${String(minutes).padStart(2, "0")} min` : `${Math.floor(all / 3600)} h`;
-  }
-  return `${Math.floor(all / 86400)} d`;
-}
-
 // Text that plotly shows must not be read as its pseudo-HTML (<b>, <a href>, <br>, entities).
 export const plain = (text) => String(text).replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
 

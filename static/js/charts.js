@@ -6,7 +6,8 @@
 import { drawChart } from "./chart_draw.js";
 import { forgetTheme } from "./chart_figure.js";
 import { drawMarks, marksOfPage, watchMarks } from "./chart_marks.js";
-import { duration, formatter } from "./chart_words.js";
+import { formatter } from "./chart_words.js";
+import { duration } from "./duration.js";
 
 const Plotly = globalThis.Plotly;
 const charts = new Map();

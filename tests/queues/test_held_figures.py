@@ -79,10 +79,15 @@ def test_says_when_it_was_read(address: str, told: set[str]) -> None:
     assert read_at(page) == dict.fromkeys(told, str(moment))
 
 
-def test_what_is_held_is_not_listed_as_unknown() -> None:
+def test_what_is_known_or_held_is_not_listed_as_unknown() -> None:
     broker, _ = seldom_read()
     PollState.objects.filter(broker=broker).update(
-        unknown={"queue.consumers": "not due", "queue.published": "not due", "queue.memory": "not told"}
+        unknown={
+            "queue.ready": "not due",
+            "queue.consumers": "not due",
+            "queue.published": "not due",
+            "queue.memory": "not told",
+        }
     )
     client = Client()
     client.force_login(make_user(None, Role.ADMINISTRATOR))
