@@ -31,7 +31,9 @@ ALWAYS = {
     "fetched with basic.get": Act(120, 8, 12, 0, mode="get", prefill=20),
 }
 _phase = st.floats(0, 4.9)
-beats = st.builds(Beats, queue_s=_phase, publisher_s=_phase, consumer_s=_phase, polled_s=st.floats(0.1, 5))
+beats = st.builds(
+    Beats, queue_s=_phase, publisher_s=_phase, consumer_s=_phase, polled_s=st.floats(0.1, 5), live=st.booleans()
+)
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 BEAT_S = 5.0
 _STEP_S = 0.25
+_COUNTERS = ("published", "delivered", "acknowledged", "redelivered")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Beats:
     polled_s: float = 0.1
     jitter: Sequence[float] = (0.0,)
     merged_s: float | None = None
+    # Counters are as of the poll, as Prometheus tells them from 4.0 on; depths keep their beat.
+    live: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,8 +140,10 @@ def played(acts: Sequence[Act], beats: Beats, *, cadence_s: float = 5.0) -> Iter
         if _beats(beats.consumer_s, before_s, now_s):
             target.update(delivered=truth.delivered, acknowledged=truth.acknowledged, redelivered=truth.redelivered)
         if beats.merged_s is not None and _beats(beats.merged_s, before_s, now_s):
-            told.update({name: channel[name] for name in ("published", "delivered", "acknowledged", "redelivered")})
+            told.update({name: channel[name] for name in _COUNTERS})
         if now_s >= next_poll_s:
+            if beats.live:
+                told.update({name: getattr(truth, name) for name in _COUNTERS})
             yield Shown(1_000_000 + round(now_s * 1000), number, now_s - begun_s, dict(told))
             polls += 1
             next_poll_s = beats.polled_s + polls * cadence_s + beats.jitter[polls % len(beats.jitter)]
