@@ -44,11 +44,22 @@ class Verdict:
     states: str
     slowest_s: float
     figures: tuple[str, ...] = ()
+    # All polls until it had to be named had counters, which a broker that answers slowly is asked for more seldom.
+    counted: bool = True
 
     @property
     def fair(self) -> bool:
-        """Polls came as they should: on a machine that is too busy, or of a broker that was away, nothing is judged."""
-        return self.slowest_s <= LATE_S and "?" not in self.states[WITHIN:] and len(self.states) > WITHIN
+        """Polls came as they should: on a machine that is too busy, or of a broker that was away, nothing is judged.
+
+        Nor is what was named late for want of counters.
+        """
+        in_time = self.after is not None and self.after <= WITHIN
+        return (
+            (self.counted or in_time)
+            and self.slowest_s <= LATE_S
+            and "?" not in self.states[WITHIN:]
+            and len(self.states) > WITHIN
+        )
 
     @property
     def good(self) -> bool:
@@ -109,7 +120,9 @@ def _judged(data_dir: Path, stage: Stage) -> list[Verdict]:
         told = [
             _line(frame, slots[passed.queue], passed) for frame in frames if began_ms < frame.at_ms <= passed.ended_ms
         ]
-        found.append(replace(judge(stage.broker.version, passed, polls), figures=tuple(told)))
+        mine = [frame.table(Kind.QUEUE) for frame in frames if passed.began_ms < frame.at_ms <= passed.ended_ms]
+        counted = all(not math.isnan(table.value(slots[passed.queue], "acknowledged")) for table in mine[:WITHIN])
+        found.append(replace(judge(stage.broker.version, passed, polls), figures=tuple(told), counted=counted))
     return found
 
 
@@ -148,7 +161,8 @@ def main() -> None:
     for one in verdicts:
         state = ConsumerState(one.passed.phase.state[0]).name.lower()
         after = f"{one.after}" if one.after else "never"
-        mark = "" if one.good else "  <-- misjudged" if one.fair else "  (polls were missing)"
+        missing = "  (polls were missing)" if one.counted else "  (its counters were read in every other poll)"
+        mark = "" if one.good else "  <-- misjudged" if one.fair else missing
         print(
             f"{one.version:8}{one.passed.queue:24}{state:16}{after:>12}{one.lost:>6}{one.slowest_s:>12.1f} s"
             f"  {one.states}{mark}"
@@ -160,7 +174,8 @@ def main() -> None:
     print(f"{good} of {len(fair)} phases named within {WITHIN} polls and never lost")
     if len(fair) < len(verdicts):
         print(
-            f"{len(verdicts) - len(fair)} more are not judged: polls were missing, the machine was too busy for them."
+            f"{len(verdicts) - len(fair)} more are not judged: polls or their counters were missing, the machine was "
+            "too busy for them."
         )
     sys.exit(good < len(fair) or not fair)
 
