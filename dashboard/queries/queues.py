@@ -98,6 +98,11 @@ class QueueList:
         return any(facts.at_ms for facts in self.all_facts)
 
     @property
+    def partly(self) -> bool:
+        """Some brokers are silent and others answer."""
+        return bool(self.silent) and any(facts.fresh for facts in self.all_facts)
+
+    @property
     def age_key(self) -> str:
         """The key of the cell that says how old the one broker's figures are."""
         return f"b.{self.one.id}.age" if self.one else "page.age"
@@ -320,4 +325,7 @@ def _page_cells(
     elif moments:
         # Of brokers that are silent a note says how old their figures are.
         cells["page.age"] = Cell(since_ms=min(fresh or moments), state="" if fresh else "stale")
+        for facts in all_facts:
+            if facts.at_ms and not facts.fresh:
+                cells[f"b.{facts.id}.last"] = Cell(since_ms=facts.at_ms)
     return cells

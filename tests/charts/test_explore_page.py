@@ -12,7 +12,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from brokers.registry.models import Broker
 from brokers.series.metrics import Kind
@@ -222,6 +224,19 @@ def test_it_gives_exact_values_as_csv(viewer: Client) -> None:
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", row[0]) for row in rows)
 
 
+def test_its_queries_do_not_grow_with_its_series(viewer: Client) -> None:
+    broker = polled()
+    metrics = ("ready", "unacked", "consumers", "total")
+    many = [text(metric, "queue", broker, "mine", name) for metric in metrics for name in ("orders", HOSTILE)]
+    queries = []
+    for series in (many, many[:1], many):
+        with CaptureQueriesContext(connection) as asked:
+            viewer.get(address("", *series, range="5m"))
+        queries.append([one["sql"] for one in asked])
+    _, one, every = queries
+    assert len(every) <= len(one) + 1, "\n".join(every)
+
+
 def test_it_finds_objects_by_what_is_typed(viewer: Client) -> None:
     broker = polled()
     drawn = text("ready", "queue", broker, "mine", "orders")
@@ -321,4 +336,11 @@ def test_it_begins_empty(viewer: Client) -> None:
     assert text("publish_rate", "broker", broker).replace(":", "%3A") in shown
     assert "plotly" not in shown
     nobody = page(signed_in(make_user("n")))
-    assert "Nothing is drawn yet" in nobody
+    assert "You may not see any broker yet" in nobody
+    assert "Add a series" not in nobody
+
+
+def test_it_leads_to_the_first_broker_where_there_is_none() -> None:
+    administrator = signed_in(make_user("a", Role.ADMINISTRATOR))
+    for shown in (page(administrator), administrator.get("/settings/collector").content.decode()):
+        assert "/settings/brokers/add" in shown
