@@ -92,7 +92,7 @@ def advance(
     entry_ms = np.where(held, np.fmin(entry_ms, columns["held_ms"]), entry_ms)
     columns["head_ms"] = np.where(behind < 0.5, np.nan, entry_ms)
     lag = np.maximum(reading.at_ms - entry_ms, 0.0) / 1000.0
-    about = ~held & _open(ages, reading.at_ms, wrapped(entered), entry_ms, late, emptied)
+    about = ~held & _open(ages, reading, wrapped(entered), entry_ms, late, emptied)
     source = np.where(about, float(LagSource.ABOUT), float(LagSource.COUNTERS))
     source = np.where(at_least | perhaps, float(LagSource.AT_LEAST), source)
     source = np.where(is_stream & ~at_least, float(LagSource.STREAM_OFFSETS), source)
@@ -113,13 +113,16 @@ def advance(
 
 
 def _open(
-    ages: Ages, at_ms: int, counts: Counts, entry_ms: Floats, late: NDArray[np.bool_], emptied: NDArray[np.bool_]
+    ages: Ages, reading: Reading, counts: Counts, entry_ms: Floats, late: NDArray[np.bool_], emptied: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Tell of which queues the age may be further off than one tick and 5 %, by what is not known of their depth."""
-    columns = ages.flow.columns
+    columns, at_ms = ages.flow.columns, reading.at_ms
     least, most = ages.flow.bounds
     found = np.zeros(len(counts), dtype=np.bool_)
-    where = np.flatnonzero(most - least > 1.0)
+    # What had no more than came in within a second when it told its depth has none that is much older than that beat.
+    into = np.maximum(columns["in_pace"], columns["in_pace_before"])
+    flows = (reading.total <= into * 1_000) & (at_ms - entry_ms <= BEAT_MS)
+    where = np.flatnonzero((most - least > 1.0) & ~flows)
     # What was told at some moment of a beat is taken for told in its middle.
     allowed = BEAT_MS + 0.05 * (at_ms - entry_ms[where])
     allowed -= np.where(late[where], BEAT_MS / 2 if ages.flow.live else SAMPLED_MS, 0.0)

@@ -127,6 +127,10 @@ def test_what_depth_and_counters_leave_no_doubt_of_is_told_as_sure(live: bool) -
     assert {one[3] for one in waits[3:]} == {LagSource.COUNTERS}
     slow = told(SimulatedQueue(came, served(came, np.full(len(came), 1000.0))), 300, live=live)
     assert {one[3] for one in slow[10:]} == {LagSource.COUNTERS}
+    busy = arrivals([(10.0, 0.0), (290.0, 50.0)])
+    well = told(SimulatedQueue(busy, served(busy, np.full(len(busy), 15.0)), phase_ms=1_700.0), 300, live=live)
+    assert {one[3] for one in well} == {LagSource.COUNTERS}
+    assert strictly(well) == 1.0
 
 
 @pytest.mark.parametrize("phase_ms", [0.0, 2_600.0])
