@@ -59,9 +59,14 @@ def log_of(broker_id: int) -> Log | None:
     return Log(rows, newest.at_ms, frozenset((newest.id, whole.id)))
 
 
+def is_over(log: Log, end_ms: int) -> bool:
+    """Tell whether a window is over for more than KEEP_MS."""
+    return end_ms + KEEP_MS <= log.newest_ms
+
+
 def is_past(log: Log, start_ms: int, end_ms: int) -> bool:
     """Tell whether a window is over for more than KEEP_MS. One that lies as far ahead is too: our clock jumped back."""
-    return end_ms + KEEP_MS <= log.newest_ms or start_ms > log.newest_ms + KEEP_MS
+    return is_over(log, end_ms) or start_ms > log.newest_ms + KEEP_MS
 
 
 def due_windows(log: Log) -> list[int]:

@@ -122,7 +122,7 @@ def write(
     `made_of`: ids of spans that stay and must be as they were. Where a late snapshot changed single polls, the roll-ups
     over them are marked, to be made anew. Raises ReplacedError where somebody else was faster: nothing is changed then.
     """
-    late = bool(snapshots) and bool(replaces)
+    late = bool(snapshots)
     try:
         with transaction.atomic():
             if made_of:

@@ -57,6 +57,8 @@ def steps(broker_id: int) -> Iterator[Callable[[], object]]:
     log = compact.log_of(broker_id)
     if log is None:
         return
+    for span_id in rollup.premature(broker_id, _spans(broker_id), log):
+        yield Span.objects.filter(id=span_id).delete
     for level in Level:
         if level in ROLLED:
             found = _spans(broker_id)
