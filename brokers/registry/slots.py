@@ -114,17 +114,14 @@ def describe(broker: Broker, kind: str, details: Mapping[int, bytes], gone: Mapp
 
     All of it is one transaction: hand over no more than BATCH slots at once.
     """
-    wanted = sorted(set(details) | set(gone))
-    changed: list[BrokerObject] = []
-    for row in _rows(broker, kind, wanted):
-        detail = details.get(row.slot, bytes(row.detail))
-        gone_ms = gone.get(row.slot, row.gone_ms)
-        if detail != bytes(row.detail) or gone_ms != row.gone_ms:
-            row.detail, row.gone_ms = detail, gone_ms
-            changed.append(row)
-    if not changed:
+    # Most of the time nothing changed, and nobody needs the lock for that.
+    if not _changed(broker, kind, details, gone):
         return 0
     state = _locked(broker)
+    # Read again: who held the lock before may have written the same rows.
+    changed = _changed(broker, kind, details, gone)
+    if not changed:
+        return 0
     revision = _next_revision(state)
     for row in changed:
         row.revision = revision
@@ -138,6 +135,20 @@ def describe(broker: Broker, kind: str, details: Mapping[int, bytes], gone: Mapp
     )
     state.save(update_fields=["value"])
     return len(changed)
+
+
+def _changed(
+    broker: Broker, kind: str, details: Mapping[int, bytes], gone: Mapping[int, int | None]
+) -> list[BrokerObject]:
+    """Return the rows that differ from what is to be stored, with that in them."""
+    changed: list[BrokerObject] = []
+    for row in _rows(broker, kind, sorted(set(details) | set(gone))):
+        detail = details.get(row.slot, bytes(row.detail))
+        gone_ms = gone.get(row.slot, row.gone_ms)
+        if detail != bytes(row.detail) or gone_ms != row.gone_ms:
+            row.detail, row.gone_ms = detail, gone_ms
+            changed.append(row)
+    return changed
 
 
 def _rows(broker: Broker, kind: str, wanted: Sequence[int]) -> Iterator[BrokerObject]:

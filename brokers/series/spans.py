@@ -14,7 +14,7 @@ from brokers.series.cells import Ticks, no_ticks
 from brokers.series.columns import CorruptBlockError
 from brokers.series.levels import Level
 from brokers.series.metrics import Kind
-from brokers.series.models import Block, Snapshot, Span
+from brokers.series.models import Block, Snapshot, Span, Upkeep
 from brokers.series.rates import HOLDS_LONGEST_MS
 
 logger = logging.getLogger(__name__)
@@ -113,28 +113,28 @@ def write(
     span: NewSpan,
     *,
     replaces: Sequence[int] = (),
-    made_of: Sequence[int] = (),
+    made_of: Sequence[int] | None = None,
     snapshots: Sequence[int] = (),
 ) -> None:
     """Store a span, in one transaction with the deletion of what it is made of. All or nothing.
 
-    `replaces`: ids of spans that it takes the place of, `snapshots`: of snapshots that it now holds; both are deleted.
-    `made_of`: ids of spans that stay and must be as they were. Where a late snapshot changed single polls, the roll-ups
-    over them are marked, to be made anew. Raises ReplacedError where somebody else was faster: nothing is changed then.
+    `replaces`: ids of the spans that it takes the place of, `snapshots`: of snapshots that it now holds; both are
+    deleted. `made_of`: ids of the finer level's spans, which stay and must be as they were. Where a late snapshot
+    changed single polls, the roll-ups over them are marked, to be made anew. Raises ReplacedError where somebody else
+    was faster, or something came meanwhile: nothing is changed then.
     """
     late = bool(snapshots)
     try:
         with transaction.atomic():
-            if made_of:
-                kept = Span.objects.select_for_update().filter(id__in=made_of, stale=False)
-                if len(kept.values_list("id", flat=True)) < len(made_of):
+            # One writes a broker's spans at a time. (On SQLite the transaction itself is that lock.)
+            list(Upkeep.objects.select_for_update().filter(broker_id=broker_id).values_list("pk"))
+            if made_of is not None:
+                kept = _locked(broker_id, span.level.finer, span)
+                if kept.keys() != set(made_of) or any(kept.values()):
                     raise ReplacedError
-            if replaces:
-                # The rows are the lock: of two that replace the same span one finds it gone.
-                held = Span.objects.select_for_update().filter(id__in=replaces)
-                if len(held.values_list("id", flat=True)) < len(replaces):
-                    raise ReplacedError
-                Span.objects.filter(id__in=replaces).delete()
+            if _locked(broker_id, span.level, span).keys() != set(replaces):
+                raise ReplacedError
+            Span.objects.filter(id__in=replaces).delete()
             if snapshots:
                 deleted, _ = Snapshot.objects.filter(id__in=snapshots).delete()
                 if deleted < len(snapshots):
@@ -167,3 +167,14 @@ def write(
     except IntegrityError as error:
         # The window was written by somebody else meanwhile, or the broker was removed.
         raise ReplacedError from error
+
+
+def _locked(broker_id: int, level: Level, span: NewSpan) -> dict[int, bool]:
+    """Return the spans of a level in a new one's window, whether each is stale by id, and hold their rows.
+
+    Of two that replace the same span one finds it gone; one that came meanwhile is seen.
+    """
+    rows = Span.objects.select_for_update().filter(
+        broker_id=broker_id, level=int(level), end_ms__gt=span.start_ms, start_ms__lt=span.end_ms
+    )
+    return dict(rows.order_by("id").values_list("id", "stale"))

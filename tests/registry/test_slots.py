@@ -8,6 +8,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
+from brokers.registry import slots
 from brokers.registry.models import Broker, BrokerObject, ObjectRevision
 from brokers.registry.slots import BATCH, Directory, ObjectName, assign, describe
 from tests.support.builders import make_broker
@@ -106,3 +107,20 @@ class TestSlots(TestCase):  # type: ignore[misc]
             assert {name: found[name] for name in first} == first
             first = dict(found)
         assert sorted(first.values()) == list(range(len(first)))
+
+
+def test_it_overwrites_nothing_that_was_written_while_it_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = make_broker()
+    assign(broker, "queue", [ObjectName("/", "orders")], 1)
+    plain = slots._locked
+
+    def locked(broker: Broker) -> ObjectRevision:
+        # Another process held the lock until now, and marked the object as gone.
+        monkeypatch.setattr(slots, "_locked", plain)
+        describe(broker, "queue", {}, {0: 5})
+        return plain(broker)
+
+    monkeypatch.setattr(slots, "_locked", locked)
+    describe(broker, "queue", {0: b'{"a":1}'}, {})
+    row = BrokerObject.objects.get(broker=broker, slot=0)
+    assert (bytes(row.detail), row.gone_ms) == (b'{"a":1}', 5)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -213,6 +215,42 @@ def test_two_at_once_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     upkeep.keep(written.broker.id, seconds=600)
     assert samples_stored(written.broker.id) == sorted(written.polls)
     assert_same(before, everything(written))
+
+
+@pytest.mark.parametrize(("writes", "minutes"), [(Level.MINUTE, 80), (Level.RAW, 140)])
+def test_what_came_between_computing_and_writing_is_not_passed_over(
+    writes: Level, minutes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = Written(make_broker())
+    there = [at for at in range(BEGIN, BEGIN + minutes * MINUTE, 10_000) if not 20 <= (at - BEGIN) / MINUTE < 40]
+    for at in there:
+        written.poll(at, {0: {"ready": 1.0}}, cadence_ms=10_000)
+    late = [BEGIN + 25 * MINUTE + tick * 10_000 for tick in range(3)]
+    came = iter(late)
+    plain_write = spans.write
+
+    def write(broker_id: int, span: spans.NewSpan, **made: Any) -> None:
+        # As if another process were at it: a snapshot comes late into a window that has no span yet, and is compacted.
+        if span.level is writes and not made.get("snapshots") and (at := next(came, None)):
+            monkeypatch.setattr(spans, "write", plain_write)
+            written.poll(at, {0: {"ready": 7.0}}, cadence_ms=10_000)
+            written.poll(max(written.polls) + 10_000, {0: {"ready": 1.0}}, cadence_ms=10_000)
+            log = compact.log_of(broker_id)
+            assert log is not None
+            compact.compact(broker_id, log, BEGIN + 20 * MINUTE)
+        plain_write(broker_id, span, **made)
+
+    monkeypatch.setattr(spans, "write", write)
+    for _ in range(3):
+        upkeep.keep(written.broker.id, seconds=600)
+    assert upkeep.keep(written.broker.id, seconds=600) == 0
+    assert samples_stored(written.broker.id) == sorted(written.polls)
+    for windows in levels(written.broker.id).values():
+        assert all(end <= start for (_, end), (start, _) in pairwise(windows))
+    rolled = spans.spans_between(written.broker.id, BEGIN, BEGIN + HOUR, (Level.MINUTE,))
+    assert sum(int(span.ticks.polls.sum()) for span in rolled) == sum(
+        at < BEGIN + len(rolled) * HOUR for at in written.polls
+    )
 
 
 def test_it_puts_a_late_snapshot_into_the_block_of_its_time(written: Written) -> None:
