@@ -47,14 +47,6 @@ def rate(value: float) -> str:
     return _signed(f"{value:.2f}") if size_of < 0.095 else _three_digits(value)
 
 
-def exact_rate(value: float) -> str:
-    """Return the rate with four decimals where `rate` shows fewer, else nothing: `42.0817 /s`."""
-    if not math.isfinite(value) or value == 0:
-        return ""
-    exact = f"{value:,.4f}".rstrip("0").rstrip(".")
-    return f"{_signed(exact)} /s" if exact not in {"0", rate(value)} else ""
-
-
 def percent(share: float) -> str:
     """Say a share of 1: `61 %`, below ten `0.9 %`, and never `0 %` or `100 %` of what is neither."""
     if not math.isfinite(share):

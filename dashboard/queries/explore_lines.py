@@ -15,14 +15,6 @@ from dashboard.queries.broker_facts import BrokerFacts
 from dashboard.queries.chart_series import Subject
 from dashboard.queries.queues_rows import visible
 
-_KINDS = {
-    Kind.BROKER: "broker",
-    Kind.NODE: "node",
-    Kind.VHOST: "vhost",
-    Kind.EXCHANGE: "exchange",
-    Kind.QUEUE: "queue",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -63,7 +55,7 @@ def find(
             slot = slots.get(_place(source)) if _sees(rights, broker, source) else None
             if slot is None:
                 problems.append(
-                    f"{broker.name} has no {_KINDS[source.kind]} “{visible(source.name or source.vhost)}”"
+                    f"{broker.name} has no {source.kind.value} “{visible(source.name or source.vhost)}”"
                     f"{f' in vhost “{visible(source.vhost)}”' if source.name else ''}, or none that you may see."
                 )
                 continue

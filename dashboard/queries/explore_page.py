@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from django.urls import reverse
 
@@ -95,12 +95,6 @@ def starters(brokers: Sequence[BrokerFacts], asked: Asked) -> list[Starter]:
         chart = Asked(tuple(Source(name, Kind.BROKER, broker.id) for name in flow), window=asked.window)
         found.append(Starter(f"Flow and backlog of {broker.name}", page_url(chart)))
     return found
-
-
-def explore_url(sources: Sequence[Source], window: dict[str, str]) -> str:
-    """Return the address of a chart with these series over a window."""
-    pairs = [("s", source.text) for source in sources]
-    return f"{reverse('pages:charts')}?{urlencode([*pairs, *window.items()])}"
 
 
 def top_places(brokers: Sequence[BrokerFacts]) -> list[tuple[str, list[tuple[str, str]]]]:

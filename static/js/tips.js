@@ -35,8 +35,11 @@ function fill() {
 }
 
 function words(element) {
-  const { tip: said, read } = element.dataset;
-  return [said, read && `Read ${age(Number(read))} ago.`].filter(Boolean).join(" ");
+  const { tip: said = "", read } = element.dataset;
+  if (!read) return said;
+  const when = `${age(Number(read))} ago`;
+  if (!said) return `Read ${when}.`;
+  return said.endsWith(".") ? `${said} Read ${when}.` : `${said}, read ${when}`;
 }
 
 /** Put the popover under its owner, or above where there is no room below, always within the window. */
