@@ -62,7 +62,7 @@ class Scrape:
     vhosts: Figures | None = None
     # Broker-wide figures by metric name, as the management API's overview tells them.
     overview: Mapping[str, float] | None = None
-    # Prometheus was asked for counters: where it was not, what has no count is unknown, and not zero.
+    # Every node told its counters: where one was not asked or did not, what has no count is unknown, and not zero.
     asked_counters: bool = True
     # The errors of calls of the management API that failed, by path.
     untold: Mapping[str, BrokerError] = field(default_factory=dict)

@@ -10,8 +10,9 @@ divides the share and gives each tier the period that its part of the budget bea
   less than `SMALL` bytes is no long one, however long it took.
 - Periods grow at once and shrink only when little more than half would do, so that noise does not move them. Depth at
   most doubles its period at a time: one slow answer must not silence a broker for minutes.
-- An optional tier whose period would pass its slowest is *left out*: it is asked once in `PROBE_MS`, to see whether it
-  became cheaper, and its figures are unknown. Depth never is; where even `SLOWEST_MS` passes the budget, that is said.
+- An optional tier whose period would pass its slowest is *left out*: its figures are unknown. It is tried again, soon
+  at first, since a broker that starts or is busy looks dear, then seldomer (`RETRY_MS`), and never so often that trying
+  takes more than `RETRY_PART` of the budget. Depth never is; where even `SLOWEST_MS` passes the budget, that is said.
 
 What counts as the broker's time is the time until the whole answer was there, without that in which our own machine was
 what it waited for (our CPU, and our waiting for a CPU; brokers.rabbitmq.http measures both): from 4.1 on the head of
@@ -24,7 +25,7 @@ of the cheapest of the last answers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeVar
@@ -41,7 +42,13 @@ SMALL = 50_000
 # Nothing is asked less often than this, save what is left out.
 SLOWEST_MS = 300_000
 SLOWEST_OPTIONAL_MS = 600_000
-PROBE_MS = 1_800_000
+# What is left out is tried so long after it was asked last: the first, second, third time, and any later one.
+RETRY_MS = (120_000, 300_000, 900_000, 1_800_000)
+SLOWEST_RETRY_MS = 21_600_000
+# The part of the budget that trying may take, all that is left out together.
+RETRY_PART = 0.25
+# For so long a line that was slow is believed to be.
+SLOW_LINE_MS = 1_800_000
 # Periods shrink only where they can by this factor.
 RELAX = 1.75
 # A line that carries fewer bytes a second than this in an answer of `LONG` bytes or more is spared.
@@ -113,6 +120,8 @@ class Held(msgspec.Struct, frozen=True):
     late: int = 0
     failed: str = ""
     left_out: bool = False
+    # How often it was tried since it was left out; forgotten once it was borne for `REMEMBERED` answers.
+    tries: int = 0
 
     @property
     def cost(self) -> Cost | None:
@@ -130,6 +139,10 @@ class Pace(msgspec.Struct, frozen=True):
     packed: bool = True
     # When the line was last seen to be slow, Unix milliseconds.
     slow_ms: int = 0
+    # Of whom it tells, and by which way: what another address or another source cost says nothing of this one.
+    source: str = ""
+    # Seconds that the broker really spent, by minute: brokers.collect.ledger.
+    spent: tuple[tuple[int, float], ...] = ()
 
     def of(self, tier: Tier) -> Held:
         """Return what is remembered of a tier."""
@@ -167,10 +180,12 @@ def remember(held: Held, seconds: float, size: int, at_ms: int, failed: str = ""
     """Return what is remembered after one more answer. One that brought nothing cost its time all the same."""
     # What was left out was last asked long ago: only what it costs now counts.
     before = () if held.left_out else held.recent
+    tries = held.tries + held.left_out
     # So it is with a broker that answers again: how long it was silent says nothing of what an answer takes.
     before = before[: -held.late] if held.late >= 2 else before
     recent = (*before, (round(seconds, 6), size))[-REMEMBERED:]
-    return msgspec.structs.replace(held, recent=recent, asked_ms=at_ms, failed=failed, body=body, late=0)
+    tries = 0 if len(recent) == REMEMBERED else tries
+    return msgspec.structs.replace(held, recent=recent, asked_ms=at_ms, failed=failed, body=body, late=0, tries=tries)
 
 
 def silent(pace: Pace, seconds: float, at_ms: int, budget: Budget, cadence_ms: int) -> Pace:
@@ -187,6 +202,18 @@ def silent(pace: Pace, seconds: float, at_ms: int, budget: Budget, cadence_ms: i
     return msgspec.structs.replace(pace, tiers={**pace.tiers, str(Tier.DEPTH): held}, over=found.over)
 
 
+def anew(pace: Pace, source: str) -> Pace:
+    """Return the pace where `source` is asked from now on: what another one cost is forgotten, depth's period is not.
+
+    So a broker whose Prometheus is out of reach is not asked for its dear lists as often as for its cheap figures.
+    """
+    if pace.source in {"", source}:
+        return msgspec.structs.replace(pace, source=source)
+    every_ms = pace.of(Tier.DEPTH).every_ms
+    tiers = {str(Tier.DEPTH): Held(every_ms)} if every_ms else {}
+    return msgspec.structs.replace(pace, tiers=tiers, over="", source=source)
+
+
 def packing(pace: Pace, every_ms: Mapping[Tier, int], budget: Budget, *, near: bool, at_ms: int) -> Pace:
     """Return the pace with the decision whether answers are to be compressed.
 
@@ -200,13 +227,29 @@ def packing(pace: Pace, every_ms: Mapping[Tier, int], budget: Budget, *, near: b
     slow_ms = pace.slow_ms
     if not pace.packed and depth.cost and depth.body >= LONG and depth.body < FAST_LINE * depth.cost.seconds:
         slow_ms = at_ms
-    slow = bool(slow_ms) and at_ms - slow_ms < PROBE_MS
+    slow = bool(slow_ms) and at_ms - slow_ms < SLOW_LINE_MS
     return msgspec.structs.replace(pace, packed=much or slow or not near, slow_ms=slow_ms)
+
+
+def light(depth: Cost) -> bool:
+    """Tell whether a reading of depth is a short one: then so are those of the other tiers."""
+    return depth.seconds <= LIGHT_S or 0 < depth.bytes < SMALL
+
+
+def retry_ms(tries: int, cost: Cost, budget: Budget, among: int = 1) -> int:
+    """Return how long after it was asked last a tier is tried again that is left out and was tried so often already.
+
+    It is one `among` so many that are left out.
+    """
+    by_time = cost.seconds * 1000 / budget.share
+    by_size = cost.bytes * 1000 / budget.bytes_per_s
+    dear = max(by_time, by_size) * among / RETRY_PART
+    return int(max(RETRY_MS[min(tries, len(RETRY_MS) - 1)], min(SLOWEST_RETRY_MS, dear)))
 
 
 def share_in_force(budget: Budget, depth: Cost | None) -> float:
     """Return the share of its time that a broker may be asked for, from how long a reading of depth takes."""
-    if depth is None or depth.seconds <= LIGHT_S or 0 < depth.bytes < SMALL:
+    if depth is None or light(depth):
         return budget.share
     return budget.share * max(HEAVY, (LIGHT_S / depth.seconds) ** 2)
 
@@ -219,12 +262,15 @@ def allot(
     *,
     reserved: float = 0.0,
     answers: Mapping[Tier, int] | None = None,
+    left_out: Collection[Tier] = (),
+    tries: Mapping[Tier, int] | None = None,
 ) -> Allotment:
     """Divide the budget. `costs` has every tier whose cost is known, `cadence_ms` is the cadence that is asked for.
 
     `before` are the periods in force, `reserved` the share that definitions take, `answers` how many answers each cost
-    stands on (None: enough): before there are `ENOUGH`, nothing is left out, and periods only double. Periods of tiers
-    other than depth are whole multiples of depth's.
+    stands on (None: enough): before there are `ENOUGH`, nothing is left out, and periods only double. `left_out`
+    are the tiers that are it now, `tries` how often each was tried. Periods of tiers other than depth are whole
+    multiples of depth's.
     """
     share = share_in_force(budget, costs.get(Tier.DEPTH))
     left = share - min(reserved, share * DEFINITIONS_MOST)
@@ -235,11 +281,12 @@ def allot(
         needed, by_bytes = _needed(asked, left, budget.bytes_per_s, cadence_ms)
         if answers is not None:
             few = {tier: count for tier, count in answers.items() if tier in needed and count < ENOUGH}
-            needed |= {tier: min(needed[tier], float(cadence_ms * 2**count)) for tier, count in few.items()}
+            for tier, count in few.items():
+                needed[tier] = min(needed[tier], float(max(cadence_ms * 2**count, held.get(tier, 0))))
         # Those that the budget does not bear go one by one: the share of one may be what another needs.
         worst = max(
-            (tier for tier in asked if tier is not Tier.DEPTH and needed[tier] > _slowest(tier, held.get(tier, 0))),
-            key=lambda tier: needed[tier] / _slowest(tier, 0),
+            (tier for tier in asked if tier is not Tier.DEPTH and needed[tier] > _slowest(tier, out=tier in left_out)),
+            key=lambda tier: needed[tier] / _slowest(tier),
             default=None,
         )
         if worst is None:
@@ -249,8 +296,9 @@ def allot(
     every = {Tier.DEPTH: depth_ms} if Tier.DEPTH in costs else {}
     for tier in asked:
         if tier is not Tier.DEPTH:
-            every[tier] = _whole(_steady(needed[tier], held.get(tier, 0)), depth_ms)
-    every |= dict.fromkeys(out, PROBE_MS)
+            every[tier] = _whole(_steady(needed[tier], 0 if tier in left_out else held.get(tier, 0)), depth_ms)
+    for tier in out:
+        every[tier] = max(cadence_ms, retry_ms((tries or {}).get(tier, 0), costs[tier], budget, len(out)))
     return Allotment(every, frozenset(out), share, _over(needed.get(Tier.DEPTH, 0.0), share), by_bytes)
 
 
@@ -313,14 +361,14 @@ def _divided(costs: Mapping[Tier, float], wanted: Mapping[Tier, float], total: f
     return periods
 
 
-def _slowest(tier: Tier, before_ms: int) -> float:
+def _slowest(tier: Tier, *, out: bool = False) -> float:
     most = SLOWEST_MS if tier is Tier.COUNTERS else SLOWEST_OPTIONAL_MS
     # What is left out comes back only where there is room to spare.
-    return most / RELAX if before_ms >= PROBE_MS else float(most)
+    return most / RELAX if out else float(most)
 
 
 def _steady(needed_ms: float, before_ms: int) -> float:
-    if before_ms and before_ms < PROBE_MS and needed_ms <= before_ms < needed_ms * RELAX:
+    if before_ms and needed_ms <= before_ms < needed_ms * RELAX:
         return before_ms
     return needed_ms
 

@@ -42,7 +42,8 @@ class Job(Generic[T]):
             self.answer = self.ask(taken)
         except BrokerError as error:
             self.error = error
-            took = time.perf_counter() - began
+            # The calls before it, pages of a list for instance, have measures of their own.
+            took = max(0.0, time.perf_counter() - began - sum(one.seconds for one in taken))
             taken.append(CallMeasure(self.what, self.node, took, 0, 0, error.sentence, tier=self.tier))
         except Exception as error:  # noqa: BLE001 (raised again in the thread that waits)
             self.fault = error

@@ -27,6 +27,12 @@ REFRESH_SOON_MS = 60_000
 _FOR_GOOD = frozenset(
     {ErrorKind.FORBIDDEN, ErrorKind.NOT_FOUND, ErrorKind.PLUGIN_OFF, ErrorKind.REFUSED_REQUEST, ErrorKind.NOT_RABBITMQ}
 )
+# What a Prometheus endpoint says that is there and can't cope. It is not absent.
+_STRUGGLING = frozenset(
+    {ErrorKind.TOO_SLOW, ErrorKind.CONNECT_TIMEOUT, ErrorKind.RESET, ErrorKind.TRUNCATED, ErrorKind.SERVER_ERROR}
+)
+# Only after so many ticks in a row that brought nothing its figures are asked of the management API, which is dearer.
+PATIENCE = 3
 # Seconds; part of a tick goes to finding out who answers where.
 _LOCATING = Limits(connect=1.5, read=1.5, total=2.0)
 
@@ -58,6 +64,8 @@ class _Held(msgspec.Struct, frozen=True):
     remarks: tuple[str, ...] = ()
     # Calls that were refused since, with the sentence, by path: not asked again until abilities are found out anew.
     refused: dict[str, str] = {}
+    # So many times in a row no node's Prometheus told who it is, and was there.
+    misses: int = 0
 
 
 def find(clients: Clients, broker: Broker, state: PollState, now_ms: int) -> Found:
@@ -76,7 +84,7 @@ def find(clients: Clients, broker: Broker, state: PollState, now_ms: int) -> Fou
     told = capabilities(overview, clients.endpoint)
     if told.counters_exposed:
         told = capabilities(overview, clients.endpoint, _flags(management))
-    held = _held(clients, told)
+    held = _held(clients, told, _before(broker, state), state.failures)
     found = _made(held, msgspec.json.encode(held))
     return Found(found.abilities, found.version, found.escapes_labels, found.encoded, fresh=True, measures=tuple(taken))
 
@@ -100,9 +108,25 @@ def _flags(management: Management) -> list[FeatureFlag] | None:
         return None
 
 
-def _held(clients: Clients, told: Capabilities) -> _Held:
+def _before(broker: Broker, state: PollState) -> _Held | None:
+    """Return what was known before; None where that was of another address, or nothing."""
+    if state.capabilities_revision != broker.revision or not state.capabilities:
+        return None
+    try:
+        return msgspec.json.decode(bytes(state.capabilities), type=_Held)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _held(clients: Clients, told: Capabilities, before: _Held | None, failures: int) -> _Held:
+    """Return what the broker can do. Raises BrokerError where its Prometheus is too slow to say who it is."""
     answers = locate(clients.prometheus, [one for several in told.addresses.values() for one in several], _LOCATING)
     reached, failed = located(told, answers)
+    misses = 0
+    if not reached:
+        misses = before.misses if before is not None else failures
+        reached = _believed(told, failed, before, min(failures, misses))
+        misses += 1
     return _Held(
         version=told.version,
         prometheus=reached,
@@ -114,7 +138,32 @@ def _held(clients: Clients, told: Capabilities) -> _Held:
         # Elsewhere nobody knows whether a count that is not shown is zero or is not kept.
         counts_missing="" if told.product == "RabbitMQ" else f"{told.product} does not tell it.",
         remarks=told.remarks,
+        misses=misses,
     )
+
+
+def _believed(
+    told: Capabilities, failed: Mapping[str, BrokerError], before: _Held | None, failures: int
+) -> dict[str, str]:
+    """Return the nodes' addresses where none answered: those of before, or the likeliest, where one only struggles.
+
+    A broker that has no time to answer the cheap question must not be asked the dear one for that. Where it had no
+    Prometheus before, or brought nothing for `PATIENCE` ticks, there is none: {}. Raises BrokerError where an address
+    that a person entered may be any node's.
+    """
+    known = before.prometheus if before is not None else None
+    struggling = [error for error in failed.values() if error.kind in _STRUGGLING]
+    # A port that a firewall closes looks as one that is too busy to take a connection.
+    if known is None:
+        struggling = [error for error in struggling if error.kind is not ErrorKind.CONNECT_TIMEOUT]
+    if not struggling or failures >= PATIENCE or known == {}:
+        return {}
+    if known:
+        return dict(known)
+    likeliest = {node: several[0] for node, several in told.addresses.items() if node and several}
+    if not likeliest:
+        raise struggling[0]
+    return likeliest
 
 
 def _why_missing(failed: Mapping[str, BrokerError]) -> str:

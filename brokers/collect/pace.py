@@ -6,22 +6,32 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from brokers.collect import ledger
 from brokers.collect.budget import (
+    SLOWEST_MS,
     Budget,
+    Cost,
+    Held,
     Pace,
     Tier,
     decode_pace,
     due,
     encode_pace,
+    light,
     packing,
     remember,
     silent,
 )
 from brokers.collect.measures import CallMeasure
 from brokers.collect.models import PollState
-from brokers.collect.plan import Plan, repaced
+from brokers.collect.plan import Plan, repaced, reserved_share
 from brokers.rabbitmq.errors import ErrorKind
 from brokers.registry.models import Broker
+
+# What was asked last more than so many periods ago is asked as if for the first time.
+COLD = 3
+# So long after its first reading of depth a broker of which that was short is asked for the rest.
+SOON_MS = 1000
 
 
 def budget_of(broker: Broker) -> Budget:
@@ -29,10 +39,49 @@ def budget_of(broker: Broker) -> Budget:
     return Budget(broker.budget_percent / 100, broker.budget_kb_s * 1000)
 
 
-def due_tiers(chosen: Plan, pace: Pace, at_ms: int) -> frozenset[Tier]:
-    """Return the tiers that are asked in a tick at a moment; depth always is."""
+def due_tiers(
+    chosen: Plan, pace: Pace, at_ms: int, budget: Budget | None = None, definitions_s: float = 0.0
+) -> frozenset[Tier]:
+    """Return the tiers that are asked in a tick at a moment; depth always is.
+
+    Those that were never asked, or not for long (the broker is new, was paused, or nobody polled), are not all asked at
+    once: the first reading of depth stands alone, and where it is no short one each tick after it asks for one more.
+    What would pass what the budget allows in ten minutes waits for a later tick.
+    """
+    held = pace.of(Tier.DEPTH)
     depth_ms = chosen.every_ms[Tier.DEPTH]
-    return frozenset(tier for tier in chosen.tiers if tier is Tier.DEPTH or due(pace.of(tier), at_ms, depth_ms))
+    found = [tier for tier in chosen.tiers if tier is not Tier.DEPTH and due(pace.of(tier), at_ms, depth_ms)]
+    cold = [tier for tier in found if _cold(pace.of(tier), at_ms)]
+    if held.cost is None:
+        # Without Prometheus the broker's own sums are depth, too; they are cheap.
+        put_off = [tier for tier in cold if chosen.prometheus or tier is not Tier.COUNTERS]
+    else:
+        put_off = [] if _light(held) else cold[1:]
+    asked = [tier for tier in found if tier not in put_off]
+    most = ledger.allowed(budget or Budget(), reserved_share(chosen, definitions_s))
+    so_far = ledger.spent(pace.spent, at_ms) + ledger.counted(held.cost)
+    borne = [Tier.DEPTH]
+    for tier in asked:
+        cost = ledger.counted(pace.of(tier).cost)
+        if ledger.bears(cost, so_far, most):
+            borne.append(tier)
+            so_far += cost
+    return frozenset(borne)
+
+
+def unfinished(chosen: Plan, before: Pace, now: Pace, asked: Collection[Tier]) -> bool:
+    """Tell whether the rest of the plan is to be asked soon: after a first reading of depth alone that was short."""
+    held = now.of(Tier.DEPTH)
+    first = before.of(Tier.DEPTH).cost is None
+    return first and _light(held) and not set(chosen.tiers) <= set(asked)
+
+
+def _light(depth: Held) -> bool:
+    return depth.cost is not None and light(depth.cost)
+
+
+def _cold(held: Held, at_ms: int) -> bool:
+    return not held.recent or at_ms - held.asked_ms > COLD * held.every_ms
 
 
 def after(
@@ -49,6 +98,7 @@ def after(
 ) -> Pace:
     """Return the pace after a tick in which these tiers were asked; `near`: the line to the broker is short."""
     tiers = dict(pace.tiers)
+    spent, dearest = pace.spent, 0.0
     for tier in asked:
         if tier is Tier.CONSUMERS and Tier.DETAILS in asked:
             # Details told of the consumers; what asking for them alone costs is not known from that.
@@ -59,9 +109,23 @@ def after(
             continue  # what stands before it failed, so nobody was asked
         seconds, size, failed = _cost(calls)
         tiers[tier] = remember(pace.of(tier), seconds, size, at_ms, failed, sum(call.bytes for call in calls))
-    now = repaced(chosen, msgspec.structs.replace(pace, tiers=tiers), budget, cadence_ms, definitions_s)
+        took = ledger.counted(Cost(seconds, size))
+        spent, dearest = ledger.noted(spent, took, at_ms), max(dearest, took)
+    now = repaced(chosen, msgspec.structs.replace(pace, tiers=tiers, spent=spent), budget, cadence_ms, definitions_s)
+    # One long answer alone is no reason: nothing else is asked for a while as it is.
+    if ledger.spent(spent, at_ms) - dearest > ledger.allowed(budget, reserved_share(chosen, definitions_s)):
+        now = _seldomer(now, chosen.every_ms[Tier.DEPTH])
     every = {tier: now.of(tier).every_ms for tier in chosen.tiers}
     return packing(now, every, budget, near=near, at_ms=at_ms)
+
+
+def _seldomer(pace: Pace, before_ms: int) -> Pace:
+    """Return the pace where more was spent than is allowed: depth is asked half as often as before."""
+    depth = pace.of(Tier.DEPTH)
+    every_ms = max(depth.every_ms, min(SLOWEST_MS, 2 * before_ms))
+    return msgspec.structs.replace(
+        pace, tiers={**pace.tiers, str(Tier.DEPTH): msgspec.structs.replace(depth, every_ms=every_ms)}
+    )
 
 
 def _cost(calls: Sequence[CallMeasure]) -> tuple[float, int, str]:

@@ -115,12 +115,7 @@ def plan(
     """
     budget = budget or Budget()
     exposed = bool(abilities.prometheus)
-    if not exposed:
-        source = Source.MANAGEMENT
-    elif abilities.counters_exposed:
-        source = Source.PROMETHEUS
-    else:
-        source = Source.MIXED
+    source = source_of(abilities)
     managed = source is not Source.PROMETHEUS
     found = Plan(
         source=source,
@@ -144,6 +139,13 @@ def plan(
     return replace(found, every_ms=every, left_out=out, packed=held.packed, untried=untried)
 
 
+def source_of(abilities: Abilities) -> Source:
+    """Return who counts."""
+    if not abilities.prometheus:
+        return Source.MANAGEMENT
+    return Source.PROMETHEUS if abilities.counters_exposed else Source.MIXED
+
+
 def repaced(chosen: Plan, pace: Pace, budget: Budget, cadence_ms: int, definitions_s: float = 0.0) -> Pace:
     """Return the periods that follow from what the tiers of a plan have cost up to now.
 
@@ -151,11 +153,13 @@ def repaced(chosen: Plan, pace: Pace, budget: Budget, cadence_ms: int, definitio
     """
     costs = {tier: cost for tier in chosen.tiers if (cost := pace.of(tier).cost) is not None}
     before = {tier: pace.of(tier).every_ms for tier in chosen.tiers}
-    reserved = definitions_s * 1000 / chosen.definitions_every_ms
+    reserved = reserved_share(chosen, definitions_s)
     answers = {tier: len(pace.of(tier).recent) for tier in costs}
     # What was left out and was tried again begins anew.
-    answers |= {tier: ENOUGH for tier in costs if pace.of(tier).left_out}
-    found = allot(costs, budget, cadence_ms, before, reserved=reserved, answers=answers)
+    out = [tier for tier in costs if pace.of(tier).left_out]
+    answers |= dict.fromkeys(out, ENOUGH)
+    tries = {tier: pace.of(tier).tries for tier in costs}
+    found = allot(costs, budget, cadence_ms, before, reserved=reserved, answers=answers, left_out=out, tries=tries)
     tiers = {
         str(tier): msgspec.structs.replace(
             pace.of(tier), every_ms=found.every_ms.get(tier, cadence_ms), left_out=tier in found.left_out
@@ -163,6 +167,11 @@ def repaced(chosen: Plan, pace: Pace, budget: Budget, cadence_ms: int, definitio
         for tier in chosen.tiers
     }
     return msgspec.structs.replace(pace, tiers=tiers, over=found.over)
+
+
+def reserved_share(chosen: Plan, definitions_s: float) -> float:
+    """Return the share of the broker's time that its definitions take."""
+    return definitions_s * 1000 / chosen.definitions_every_ms
 
 
 def _families(source: Source) -> dict[Tier, tuple[str, ...]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from brokers.collect.budget import PROBE_MS, SLOWEST_MS, Tier
+from brokers.collect.budget import SLOWEST_MS, Tier
 from brokers.collect.frame import GLOBAL_COUNTERS, REASONS
+from brokers.collect.measures import CallMeasure
 from brokers.collect.plan import Abilities, Plan, Source
 from brokers.collect.queue_table import COUNTERS, SELDOM
 from brokers.collect.reasons import EXCHANGES, NODES, OVERVIEW, QUEUES, VHOSTS, without
@@ -65,6 +66,17 @@ def told_by(chosen: Plan, tier: Tier) -> frozenset[str]:
     return frozenset()
 
 
+def not_told(chosen: Plan, measures: Iterable[CallMeasure]) -> dict[str, str]:
+    """Return a sentence for each figure whose tier was asked in a tick and did not answer."""
+    failed = {call.tier: call.error for call in measures if call.error and call.tier in set(chosen.tiers)}
+    return {
+        name: sentence
+        for tier, sentence in failed.items()
+        if tier != Tier.DEPTH
+        for name in told_by(chosen, Tier(tier))
+    }
+
+
 def cadences(chosen: Plan) -> dict[str, int]:
     """Return how often each figure that is not in every tick is read, milliseconds, by `kind.metric`.
 
@@ -86,7 +98,9 @@ def sparse(chosen: Plan) -> dict[str, str]:
     for tier in chosen.tiers:
         if tier in chosen.left_out:
             most = f"more than this broker's budget bears even once in {_span(SLOWEST_MS)}"
-            sentence = f"It is not read: its answer takes {most}. It is tried every {_span(PROBE_MS)}."
+            sentence = (
+                f"It is not read: its answer takes {most}. It is tried again after {_span(chosen.every_ms[tier])}."
+            )
         elif chosen.every_ms[tier] > depth_ms:
             sentence = f"It is read every {_span(chosen.every_ms[tier])}, and is not due yet."
         else:

@@ -15,7 +15,7 @@ from django.db import DatabaseError, transaction
 from brokers.collect import counters, events, measures, reasons
 from brokers.collect.answers import Scrape
 from brokers.collect.basis import Base
-from brokers.collect.budget import Pace, Tier, decode_pace, encode_pace
+from brokers.collect.budget import Pace, Tier, anew, decode_pace, encode_pace
 from brokers.collect.capabilities import Found, find, refused
 from brokers.collect.claims import TICK_SPAN_MS, extend, hasten, holds
 from brokers.collect.clients import clients_of
@@ -25,9 +25,9 @@ from brokers.collect.labels import LabelCache, cache_of, forget
 from brokers.collect.measures import CallMeasure, TickMeasures
 from brokers.collect.models import BrokerEvent, PollState
 from brokers.collect.names import names_in
-from brokers.collect.pace import after, after_failure, budget_of, due_tiers
-from brokers.collect.plan import Plan, definitions_soon_ms, plan
-from brokers.collect.plan_words import cadences, explained
+from brokers.collect.pace import SOON_MS, after, after_failure, budget_of, due_tiers, unfinished
+from brokers.collect.plan import Plan, definitions_soon_ms, plan, source_of
+from brokers.collect.plan_words import cadences, explained, not_told
 from brokers.collect.room import unstored
 from brokers.collect.scrape import SLOW_DEADLINE_S, patient, scrape
 from brokers.lag import at_tick
@@ -41,6 +41,8 @@ from brokers.series.current import aligned
 from brokers.series.metrics import Kind
 
 logger = logging.getLogger(__name__)
+# Calls of the management API that count.
+_COUNTED = frozenset({reasons.OVERVIEW, reasons.VHOSTS})
 
 
 class Outcome(StrEnum):
@@ -74,6 +76,10 @@ class _Tick:
     plan: Plan | None = None
     pace: Pace = field(default_factory=Pace)
     due: frozenset[Tier] = frozenset()
+    # All that is counted was told: sums of counters can stand on this tick.
+    counted: bool = False
+    # The rest of the plan is to be asked soon.
+    unfinished: bool = False
     # Abilities with what this tick found to be refused; None where there was nothing new.
     refused: bytes | None = None
     unknown: dict[str, str] = field(default_factory=dict)
@@ -157,8 +163,9 @@ def _ask(tick: _Tick) -> Built:
     definitions_s = measures.decode(state.definitions_measures).broker_s
     asked_ms, budget = broker.cadence_s * 1000, budget_of(broker)
     objects = _count(labels, Kind.QUEUE) + _count(labels, Kind.EXCHANGE)
-    chosen = plan(found.abilities, objects, asked_ms, decode_pace(state.pace), definitions_s, budget)
-    tick.due = due_tiers(chosen, decode_pace(state.pace), tick.began_ms)
+    pace = anew(decode_pace(state.pace), f"{source_of(found.abilities)} {broker.management_url}")
+    chosen = plan(found.abilities, objects, asked_ms, pace, definitions_s, budget)
+    tick.due = due_tiers(chosen, pace, tick.began_ms, budget, definitions_s)
     if patient(chosen, tick.due):
         # A long answer may take longer than a tick: it is waited for, and the ticks meanwhile are left out.
         span_ms = int(SLOW_DEADLINE_S * 1000) + 5000
@@ -166,9 +173,10 @@ def _ask(tick: _Tick) -> Built:
             raise _LostError
     tick.plan = explained(chosen, found.abilities)
     answers = scrape(clients, chosen, tick.due)
+    tick.counted = Tier.COUNTERS in tick.due and answers.asked_counters and not _COUNTED & answers.untold.keys()
     tick.pace = after(
         chosen,
-        decode_pace(state.pace),
+        pace,
         tick.due,
         answers.measures,
         tick.began_ms,
@@ -177,10 +185,12 @@ def _ask(tick: _Tick) -> Built:
         definitions_s,
         near=clients.near,
     )
+    tick.unfinished = unfinished(chosen, pace, tick.pace, tick.due)
     paced = plan(found.abilities, objects, asked_ms, tick.pace, definitions_s, budget)
     tick.plan = explained(paced, found.abilities)
     tick.refused = refused(found.encoded, answers.untold)
-    tick.unknown = dict(tick.plan.unknown) | reasons.now(
+    tick.unknown = dict(tick.plan.unknown) | not_told(chosen, answers.measures)
+    tick.unknown |= reasons.now(
         {path: error.sentence for path, error in answers.untold.items()},
         answers.silent,
         exposed=answers.exposed is not None,
@@ -269,7 +279,8 @@ def _store(tick: _Tick, built: Built) -> Outcome:
     ) + events.changes(before, built.facts)
     cadence_ms = tick.pace.of(Tier.DEPTH).every_ms
     # Sums of counters stand on a snapshot in which everything was counted.
-    counted = built.frame.complete and Tier.COUNTERS in tick.due
+    counted = built.frame.complete and tick.counted
+    soon = {"next_due_ms": now_ms() + SOON_MS} if tick.unfinished else {}
     try:
         with transaction.atomic():
             _take_claim(
@@ -285,6 +296,7 @@ def _store(tick: _Tick, built: Built) -> Outcome:
                 unknown=tick.unknown,
                 cadence_ms=cadence_ms,
                 pace=encode_pace(tick.pace),
+                **soon,
                 **_capabilities(tick),
             )
             row = store.append(broker.id, built.frame, cadence_ms)
@@ -325,7 +337,7 @@ def _fail(tick: _Tick, failure: Failure) -> Outcome:
                 error_sentence=failure.sentence,
                 error_remedy=failure.remedy,
                 # What the broker can be asked may have changed with whatever made it fail.
-                capabilities_ms=0,
+                **{**_capabilities(tick), "capabilities_ms": 0},
                 measures=measures.encode(tick.measured(None, None)),
                 **after_failure(broker, state, failure.kind, tick.began_ms, ended_ms),
             )

@@ -85,7 +85,8 @@ def _why(tier: Tier, held: Held, share: float, asked_ms: int) -> str:
     took = formats.seconds(cost.seconds)
     allowed = _percent(share)
     if held.left_out:
-        return f"An answer takes {took}; the budget does not bear that. It is tried every half hour."
+        after = formats.duration(held.every_ms / 1000)
+        return f"An answer takes {took}; the budget does not bear that. It is tried again {after} after the last time."
     if tier in {Tier.DETAILS, Tier.CHANNELS} and held.every_ms <= 10_000:
         return "It moves slowly: no more is wanted."
     return f"An answer takes {took}, and all together may take {allowed} of the broker's time."

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from brokers.collect import claims, clients, definitions, labels, poll
+from brokers.collect.budget import Held, Pace, Tier, decode_pace, encode_pace
 from brokers.collect.models import PollState
 from brokers.rabbitmq.errors import ErrorKind
 from brokers.registry import services, slots
@@ -46,7 +47,7 @@ def tick() -> Tick:
     """
 
     def once(broker: Broker) -> poll.Outcome:
-        PollState.objects.filter(broker_id=broker.id).update(next_due_ms=0, pace=b"")
+        _all_due(broker)
         claimed = claims.claim(broker.id, poll.now_ms())
         assert claimed is not None
         return poll.guarded(broker.id, claimed.token)
@@ -61,6 +62,13 @@ def tick() -> Tick:
         return outcome
 
     return done
+
+
+def _all_due(broker: Broker) -> None:
+    """Make a tick due as it is when a broker's depth was told once, and quickly: all the rest is asked then."""
+    state, _ = PollState.objects.get_or_create(broker=broker)
+    pace = Pace({Tier.DEPTH: Held(recent=((0.001, 1000),))}, source=decode_pace(state.pace).source)
+    PollState.objects.filter(broker=broker).update(next_due_ms=0, pace=encode_pace(pace))
 
 
 def register(broker: TestBroker, name: str = "shop", prometheus: tuple[str, ...] = ()) -> Broker:

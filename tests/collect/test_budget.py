@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from random import Random
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 from brokers.collect.budget import (
     HEAVY,
     LIGHT_S,
-    PROBE_MS,
+    RETRY_MS,
+    RETRY_PART,
     SLOWEST_MS,
+    SLOWEST_RETRY_MS,
     SMALL,
     Allotment,
     Budget,
@@ -24,6 +27,7 @@ from brokers.collect.budget import (
     allot,
     due,
     remember,
+    retry_ms,
     share_in_force,
     silent,
     smoothed,
@@ -63,7 +67,7 @@ def settled(
     """Return the allotment after many ticks at the same costs."""
     found = start or allot(costs, budget, cadence_ms)
     for _ in range(20):
-        found = allot(costs, budget, cadence_ms, found.every_ms)
+        found = allot(costs, budget, cadence_ms, found.every_ms, left_out=found.left_out)
     return found
 
 
@@ -142,7 +146,7 @@ def test_it_stretches_with_a_broker_that_grows_and_relaxes_when_it_shrinks(small
     before = settled(plan_at(small), budget)
     grown = settled(plan_at(small * (1 + times)), budget, start=before)
     for tier in (Tier.DEPTH, Tier.COUNTERS):
-        assert grown.every_ms[tier] >= before.every_ms[tier]
+        assert tier in grown.left_out or grown.every_ms[tier] >= before.every_ms[tier]
     back = settled(plan_at(small), budget, start=grown)
     # Within the slack that keeps it from going to and fro.
     assert back.every_ms[Tier.DEPTH] <= max(5000, before.every_ms[Tier.DEPTH] * 1.8)
@@ -208,7 +212,8 @@ def test_what_is_left_out_is_tried_now_and_then_and_comes_back_with_room_to_spar
     costs = {Tier.DEPTH: Cost(0.04), Tier.DETAILS: Cost(5.0)}
     found = settled(costs, Budget())
     assert found.left_out == {Tier.DETAILS}
-    assert found.every_ms[Tier.DETAILS] == PROBE_MS
+    # Of 2 % a quarter may be spent on trying.
+    assert found.every_ms[Tier.DETAILS] == 1_000_000
     cheaper = settled({**costs, Tier.DETAILS: Cost(0.2)}, Budget(), start=found)
     assert not cheaper.left_out
 
@@ -223,8 +228,48 @@ def test_it_leaves_nothing_out_by_a_first_slow_answer() -> None:
 
 
 def test_only_what_it_costs_now_counts_of_what_was_left_out() -> None:
-    held = Held(PROBE_MS, 1, ((30.0, 9), (30.0, 9), (30.0, 9)), left_out=True)
+    held = Held(120_000, 1, ((30.0, 9), (30.0, 9), (30.0, 9)), left_out=True)
     assert remember(held, 0.01, 9, 2).cost == Cost(0.01, 9)
+
+
+def test_it_tries_what_is_left_out_soon_then_seldomer() -> None:
+    """As where a slow start made a tier look dear."""
+    every: dict[Tier, int] = {}
+    held = Held(recent=((3.0, 9),) * 3)
+    seen = []
+    for at in range(6):
+        found = allot(
+            {Tier.DEPTH: Cost(0.1), Tier.DETAILS: Cost(0.6)},
+            Budget(),
+            5000,
+            every,
+            left_out=[Tier.DETAILS] if held.left_out else [],
+            tries={Tier.DETAILS: held.tries},
+        )
+        every = dict(found.every_ms)
+        held = msgspec.structs.replace(held, left_out=Tier.DETAILS in found.left_out, every_ms=every[Tier.DETAILS])
+        seen.append(held.every_ms)
+        held = remember(held, 0.6, 9, at)
+    assert seen == [*RETRY_MS, RETRY_MS[-1], RETRY_MS[-1]]
+
+
+def test_it_begins_anew_with_trying_once_a_tier_was_borne_for_a_while() -> None:
+    held = remember(Held(120_000, 1, ((3.0, 9),), left_out=True, tries=2), 0.01, 9, 2)
+    assert held.tries == 3
+    held = msgspec.structs.replace(held, left_out=False)
+    for at in range(5):
+        held = remember(held, 0.01, 9, at)
+        assert held.tries == 3
+    assert remember(held, 0.01, 9, 9).tries == 0
+
+
+@given(st.integers(0, 9), st.floats(0.001, 30), sizes, budgets)
+def test_trying_takes_no_more_than_its_part_of_the_budget(tries: int, cost: float, size: int, budget: Budget) -> None:
+    every_ms = retry_ms(tries, Cost(cost, size), budget)
+    assert RETRY_MS[0] <= every_ms <= SLOWEST_RETRY_MS
+    if every_ms < SLOWEST_RETRY_MS:
+        assert cost * 1000 / every_ms <= budget.share * RETRY_PART * 1.001
+        assert size * 1000 / every_ms <= budget.bytes_per_s * RETRY_PART * 1.001
 
 
 def test_what_rides_in_every_tick_is_due_in_every_tick_and_the_rest_after_its_period() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokers.collect import reasons
-from brokers.collect.budget import PROBE_MS, Budget, Held, Pace, Tier
+from brokers.collect.budget import SLOWEST_RETRY_MS, Budget, Held, Pace, Tier
 from brokers.collect.plan import Abilities, Plan, Source, definitions_every_ms, definitions_soon_ms, repaced
 from brokers.collect.plan import plan as planned
 from brokers.collect.plan_words import cadences, explained
@@ -58,8 +58,9 @@ def test_it_names_what_is_read_seldom_and_tells_readers_how_long_it_stands() -> 
 
 
 def test_it_says_of_what_the_budget_does_not_bear_that_it_is_left_out() -> None:
-    pace = Pace({Tier.DEPTH: Held(5000), Tier.DETAILS: Held(PROBE_MS, left_out=True)})
+    pace = Pace({Tier.DEPTH: Held(5000), Tier.DETAILS: Held(300_000, left_out=True)})
     chosen = plan(NEW, pace=pace)
+    assert "tried again after 5 min" in chosen.unknown["queue.memory"]
     assert "more than this broker's budget bears" in chosen.unknown["queue.memory"]
     assert not any(name in cadences(chosen) for name in ("queue.memory", "queue.capacity"))
 
@@ -114,7 +115,9 @@ def test_it_reads_definitions_seldom_where_that_keeps_the_broker_busy() -> None:
     st.booleans(),
     st.booleans(),
     st.sets(st.sampled_from([reasons.NODES, reasons.QUEUES, reasons.VHOSTS, reasons.EXCHANGES, reasons.OVERVIEW])),
-    st.dictionaries(st.sampled_from(list(Tier)), st.builds(Held, st.integers(5000, PROBE_MS), left_out=st.booleans())),
+    st.dictionaries(
+        st.sampled_from(list(Tier)), st.builds(Held, st.integers(5000, SLOWEST_RETRY_MS), left_out=st.booleans())
+    ),
 )
 def test_it_gives_reasons_only_for_figures_that_there_are(
     exposed: bool, counted: bool, refused: set[str], held: dict[str, Held]

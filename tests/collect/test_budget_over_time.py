@@ -1,0 +1,165 @@
+"""What a broker really spends on answering stays within its budget, however noisy its costs are. Simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from random import Random
+from statistics import median
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from brokers.collect.budget import RETRY_PART, Budget, Cost, Pace, Tier, share_in_force
+from brokers.collect.measures import CallMeasure
+from brokers.collect.pace import SOON_MS, after, due_tiers, unfinished
+from brokers.collect.plan import Abilities, Plan, plan
+
+NODE = "rabbit@a"
+OLD = Abilities("3.10.8", {NODE: "http://a:15692"})
+CADENCE_MS = 5000
+WINDOW_MS = 600_000
+DEADLINE_S = 20.0
+
+# Seconds of an answer, as multiples of that of depth, and bytes: about as measured at 10,000 queues.
+RATIOS: Mapping[Tier, tuple[float, int]] = {
+    Tier.DEPTH: (1.0, 3_000_000),
+    Tier.COUNTERS: (1.2, 90_000),
+    Tier.CONSUMERS: (2.5, 630_000),
+    Tier.DETAILS: (6.0, 13_000_000),
+    Tier.CHANNELS: (0.05, 2000),
+    Tier.LISTS: (30.0, 320_000),
+}
+Truth = Callable[[Tier, int], float]
+
+
+@dataclass
+class Run:
+    """What happened: each reading with its moment and its seconds; depth's period after each tick."""
+
+    readings: list[tuple[int, Tier, float]] = field(default_factory=list)
+    periods: list[tuple[int, int]] = field(default_factory=list)
+    pace: Pace = field(default_factory=Pace)
+
+    def most(self, from_ms: int = WINDOW_MS) -> float:
+        """Return the largest share of any ten minutes that begin at `from_ms` or later, less their dearest tick.
+
+        What a tick brings is known after it: the dearest of a few ten minutes is in some of them.
+        """
+        found = 0.0
+        ticks: dict[int, float] = {}
+        for at, _, cost in self.readings:
+            ticks[at] = ticks.get(at, 0.0) + cost
+        moments = sorted(ticks)
+        for index, begins in enumerate(moments):
+            if begins >= from_ms:
+                within = [ticks[at] for at in moments[index:] if at < begins + WINDOW_MS]
+                found = max(found, (sum(within) - max(within)) * 1000 / WINDOW_MS)
+        return found
+
+
+def simulated(truth: Truth, minutes: int, budget: Budget, seed: int = 0) -> Run:
+    """Poll a broker whose answers cost what `truth` says, for so long."""
+    run, at_ms, end = Run(), 1, minutes * 60_000
+    chance = Random(seed)
+    while at_ms < end:
+        chosen: Plan = plan(OLD, 10_000, CADENCE_MS, run.pace, 0.0, budget)
+        asked = due_tiers(chosen, run.pace, at_ms, budget)
+        measures = []
+        left_s = DEADLINE_S
+        for tier in (one for one in Tier if one in asked):
+            if tier is Tier.CONSUMERS and Tier.DETAILS in asked:
+                continue
+            # Lists are asked beside the node, whose tiers come one behind the other.
+            cost = min(DEADLINE_S if tier is Tier.LISTS else left_s, truth(tier, at_ms))
+            left_s -= 0.0 if tier is Tier.LISTS else cost
+            run.readings.append((at_ms, tier, cost))
+            size = RATIOS[tier][1]
+            measures.append(CallMeasure("/metrics", NODE, cost, size, size, tier=str(tier)))
+        before = run.pace
+        run.pace = after(chosen, before, asked, measures, at_ms, budget, CADENCE_MS, near=True)
+        every_ms = run.pace.of(Tier.DEPTH).every_ms
+        run.periods.append((at_ms, every_ms))
+        at_ms += SOON_MS if unfinished(chosen, before, run.pace, asked) else every_ms
+        at_ms += chance.randrange(0, 300)
+    return run
+
+
+def steady(depth_s: float) -> Truth:
+    return lambda tier, at_ms: depth_s * RATIOS[tier][0]
+
+
+def noisy(truth: Truth, seed: int, spread: float, outliers: float) -> Truth:
+    chance = Random(seed)
+
+    def cost(tier: Tier, at_ms: int) -> float:
+        one = truth(tier, at_ms) * chance.uniform(1 - spread, 1 + spread)
+        return one * 10 if chance.random() < outliers else one
+
+    return cost
+
+
+def changing(truth: Truth, factor: float, from_ms: int, until_ms: int) -> Truth:
+    return lambda tier, at_ms: truth(tier, at_ms) * (factor if from_ms <= at_ms < until_ms else 1.0)
+
+
+# A depth that takes more can't be kept within the budget: it is read once in five minutes whatever it costs.
+depths = st.floats(0.25, 0.6)
+seeds = st.integers(0, 10**6)
+factors = st.sampled_from([0.1, 0.5, 2.0, 10.0])
+
+
+@settings(deadline=None, max_examples=20)
+@given(depths, seeds, st.floats(0, 0.6), st.floats(0, 0.05))
+def test_noise_does_not_pass_the_budget(depth_s: float, seed: int, spread: float, outliers: float) -> None:
+    run = simulated(noisy(steady(depth_s), seed, spread, outliers), 90, Budget(), seed)
+    assert run.most() <= Budget().share
+
+
+@settings(deadline=None, max_examples=20)
+@given(depths, seeds, st.floats(0, 0.6), st.floats(0, 0.05), factors)
+def test_it_stays_within_the_budget_over_any_ten_minutes_but_the_first(
+    depth_s: float, seed: int, spread: float, outliers: float, factor: float
+) -> None:
+    budget = Budget()
+    truth = changing(steady(depth_s), factor, 1_800_000, 3_600_000)
+    run = simulated(noisy(truth, seed, spread, outliers), 90, budget, seed)
+    # What costs ten times as much as a moment ago is known once it was paid; depth is asked for all that.
+    assert run.most() <= 2 * budget.share
+
+
+@settings(deadline=None, max_examples=6)
+@given(depths, seeds, factors)
+def test_it_relaxes_again_when_answers_get_cheaper(depth_s: float, seed: int, factor: float) -> None:
+    truth = steady(depth_s)
+    before = simulated(truth, 300, Budget(), seed)
+    run = simulated(changing(truth, max(factor, 1 / factor), 1_800_000, 3_600_000), 300, Budget(), seed)
+    dear = max(every for at, every in run.periods if 1_800_000 <= at < 3_600_000)
+    usual, now = (median(every for at, every in one.periods if at > 14_400_000) for one in (before, run))
+    assert dear >= usual
+    assert now <= usual * 1.8
+    for tier in Tier:
+        assert run.pace.of(tier).left_out <= before.pace.of(tier).left_out, tier
+
+
+@settings(deadline=None, max_examples=20)
+@given(depths, seeds, st.floats(0, 0.3), st.floats(0, 0.05))
+def test_it_does_not_change_the_cadence_tick_after_tick(
+    depth_s: float, seed: int, spread: float, outliers: float
+) -> None:
+    run = simulated(noisy(steady(depth_s), seed, spread, outliers), 240, Budget(), seed)
+    settled = [every for at, every in run.periods if at > 1_800_000]
+    turns = sum((b - a) * (c - b) < 0 for (a, b), (b2, c) in pairwise(pairwise(settled)) if b == b2)
+    assert turns <= len(settled) / 10 + 2
+
+
+@pytest.mark.parametrize("depth_s", [0.05, 0.25, 1.0])
+def test_in_quiet_times_it_takes_what_is_in_force_and_no_more(depth_s: float) -> None:
+    budget = Budget()
+    run = simulated(steady(depth_s), 600, budget)
+    share = share_in_force(budget, Cost(depth_s, 3_000_000))
+    spent = sum(cost for at, _, cost in run.readings if at > 7_200_000) * 1000 / (480 * 60_000)
+    # Beside it there is what trying takes of what the budget does not bear.
+    assert spent <= share * 1.05 + budget.share * RETRY_PART
