@@ -70,7 +70,8 @@ class _Held(msgspec.Struct, frozen=True):
 
 def find(clients: Clients, broker: Broker, state: PollState, now_ms: int) -> Found:
     """Return what the broker can be asked. Raises BrokerError where it has to be asked and does not tell."""
-    if state.capabilities_revision == broker.revision and now_ms - state.capabilities_ms < REFRESH_MS:
+    # Where our clock was set back, nobody knows how old they are.
+    if state.capabilities_revision == broker.revision and 0 <= now_ms - state.capabilities_ms < REFRESH_MS:
         held = msgspec.json.decode(bytes(state.capabilities), type=_Held)
         if held.whole or now_ms - state.capabilities_ms < REFRESH_SOON_MS:
             return _made(held, bytes(state.capabilities))

@@ -10,8 +10,9 @@ import secrets
 from dataclasses import dataclass
 from enum import StrEnum
 
-from django.db.models import Q
+from django.db.models import F, Q
 
+from brokers.collect.budget import SLOWEST_MS
 from brokers.collect.models import PollState
 from brokers.registry.models import Broker
 
@@ -37,6 +38,11 @@ _FIELDS = {
     Lane.DEFINITIONS: ("definitions_due_ms", "definitions_claim", "definitions_claimed_until_ms"),
 }
 TICK_SPAN_MS = int((TICK_DEADLINE_S + TICK_MARGIN_S) * 1000)
+# No claim reaches further than this, no due time further than a cadence and this: else our clock was set back.
+LONGEST_CLAIM_MS = 120_000
+_SLOWEST_MS = {Lane.TICK: SLOWEST_MS, Lane.DEFINITIONS: 600_000}
+# A row with this due time is never due.
+NEVER_MS = 2**53
 _SPAN_MS = {
     Lane.TICK: TICK_SPAN_MS,
     Lane.DEFINITIONS: int(DEFINITIONS_DEADLINE_S * 1000),
@@ -57,9 +63,9 @@ def due(now_ms: int, lane: Lane = Lane.TICK) -> list[int]:
     """Return the ids of the brokers that are due and not claimed, those that waited longest first."""
     due_field, _, until_field = _FIELDS[lane]
     _give_states()
-    rows = PollState.objects.filter(
-        broker__paused=False, **{f"{due_field}__lte": now_ms, f"{until_field}__lte": now_ms}
-    )
+    far_ms = now_ms + LONGEST_CLAIM_MS + _SLOWEST_MS[lane] + F("broker__cadence_s") * 1000
+    now_due = Q(**{f"{due_field}__lte": now_ms}) | Q(**{f"{due_field}__gt": far_ms, f"{due_field}__lt": NEVER_MS})
+    rows = PollState.objects.filter(now_due, _free(until_field, now_ms), broker__paused=False)
     if lane is Lane.DEFINITIONS:
         # A broker that does not answer ticks would only hold a worker up with its long lists.
         rows = rows.filter(failures=0, last_ok_ms__isnull=False)
@@ -68,7 +74,7 @@ def due(now_ms: int, lane: Lane = Lane.TICK) -> list[int]:
 
 def free_readings(now_ms: int) -> int:
     """Return how many more readings of definitions may begin now."""
-    under_way = PollState.objects.filter(definitions_claimed_until_ms__gt=now_ms).count()
+    under_way = PollState.objects.exclude(_free("definitions_claimed_until_ms", now_ms)).count()
     return max(0, READINGS_AT_ONCE - under_way)
 
 
@@ -83,14 +89,14 @@ def claim(broker_id: int, now_ms: int, lane: Lane = Lane.TICK) -> Claim | None:
     if found is None:
         return None
     due_ms, stretched_ms, asked_s = found
+    if now_ms < due_ms <= now_ms + LONGEST_CLAIM_MS + _SLOWEST_MS[lane] + asked_s * 1000 or due_ms >= NEVER_MS:
+        return None
     cadence_ms = max(stretched_ms, asked_s * 1000) if lane is Lane.TICK else DEFINITIONS_INTERVAL_MS
     token = secrets.token_hex(8)
     until_ms = now_ms + _SPAN_MS[lane]
     # The old due time is part of the condition: of two dispatchers that read the same row, one writes.
-    conditions = {due_field: due_ms, f"{due_field}__lte": now_ms, f"{until_field}__lte": now_ms}
-    taken = PollState.objects.filter(_unpaused(broker_id), **conditions).update(
-        **{due_field: next_due(due_ms, now_ms, cadence_ms), claim_field: token, until_field: until_ms}
-    )
+    rows = PollState.objects.filter(_unpaused(broker_id), _free(until_field, now_ms), **{due_field: due_ms})
+    taken = rows.update(**{due_field: next_due(due_ms, now_ms, cadence_ms), claim_field: token, until_field: until_ms})
     return Claim(broker_id, lane, token, until_ms) if taken else None
 
 
@@ -136,6 +142,11 @@ def release(broker_id: int, token: str, lane: Lane = Lane.TICK) -> bool:
 def hasten(broker_id: int, at_ms: int) -> None:
     """Let the definitions be read at `at_ms` where they are not due before that anyway."""
     PollState.objects.filter(broker_id=broker_id, definitions_due_ms__gt=at_ms).update(definitions_due_ms=at_ms)
+
+
+def _free(until_field: str, now_ms: int) -> Q:
+    """Return the condition that no claim holds; one that reaches further than any can is of a clock that was ahead."""
+    return Q(**{f"{until_field}__lte": now_ms}) | Q(**{f"{until_field}__gt": now_ms + LONGEST_CLAIM_MS})
 
 
 def _unpaused(broker_id: int) -> Q:

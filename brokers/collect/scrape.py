@@ -184,12 +184,13 @@ def _adding(
 
 
 def _only_dead_left(asked: Mapping[str, Job[Any]], of_nodes: Sequence[Job[Any]]) -> bool:
-    """Tell whether all that is not done yet are nodes that the management API says are down."""
+    """Tell whether all that is not done yet are nodes that the management API says are down or gone."""
     told = _answer(asked, _NODES)
     if told is None or not all(job.done.is_set() for job in asked.values()):
         return False
-    down = {node.name for node in told if node.running is False}
-    return all(job.done.is_set() or job.node in down for job in of_nodes)
+    # One that is in the list no more was taken out of the cluster.
+    running = {node.name for node in told if node.running is not False}
+    return all(job.done.is_set() or job.node not in running for job in of_nodes)
 
 
 def _refuse_useless(

@@ -117,3 +117,26 @@ def test_the_next_due_time_is_in_the_future_and_on_the_beat(due_ms: int, behind_
     assert now_ms < following <= now_ms + cadence_ms
     if due_ms:
         assert (following - due_ms) % cadence_ms == 0
+
+
+@pytest.mark.parametrize("lane", list(Lane))
+def test_a_clock_that_is_set_back_stops_nobody(shop: Broker, lane: Lane) -> None:
+    """An hour ahead a claim was made that nobody released: no claim lasts so long, and no broker waits so long."""
+    PollState.objects.filter(broker=shop).update(last_ok_ms=NOW)
+    hour = 3_600_000
+    assert claims.claim(shop.id, NOW + hour, lane) is not None
+    assert claims.due(NOW + hour, lane) == []
+    assert claims.free_readings(NOW) == claims.READINGS_AT_ONCE
+    assert claims.due(NOW, lane) == [shop.id]
+    claimed = claims.claim(shop.id, NOW, lane)
+    assert claimed is not None
+    assert claims.holds(shop.id, claimed.token, NOW, lane)
+    assert claims.due(NOW, lane) == []
+    assert claims.claim(shop.id, NOW, lane) is None
+    assert claims.due(NOW + 700_000, lane) == [shop.id]
+
+
+def test_a_broker_that_is_never_due_is_left_alone(shop: Broker) -> None:
+    PollState.objects.filter(broker=shop).update(next_due_ms=claims.NEVER_MS)
+    assert claims.due(NOW) == []
+    assert claims.claim(shop.id, NOW) is None

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from brokers.collect.claims import NEVER_MS
 from brokers.collect.models import PollState
 from brokers.registry import details, slots
 from brokers.registry.credentials import Secrets, seal
@@ -49,7 +50,7 @@ def make_broker(name: str | None = None, *, management_url: str = "http://127.0.
         **fields,
     )
     # The first poll is far off: nothing polls a synthetic broker by chance.
-    PollState.objects.update_or_create(broker=broker, defaults={"next_due_ms": 2**53})
+    PollState.objects.update_or_create(broker=broker, defaults={"next_due_ms": NEVER_MS})
     return broker
 
 
