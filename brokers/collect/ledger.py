@@ -9,6 +9,8 @@ from __future__ import annotations
 from brokers.collect.budget import SMALL, Budget, Cost
 
 WINDOW_S = 600
+# So long an answer may wait for a CPU on a busy machine.
+WAIT_S = 0.4
 _MINUTE_MS = 60_000
 
 # Seconds spent by minute (Unix), the oldest first.
@@ -29,9 +31,15 @@ def spent(ledger: Ledger, at_ms: int) -> float:
     return sum(seconds for at, seconds in ledger if minute - WINDOW_S // 60 <= at <= minute)
 
 
-def counted(cost: Cost | None) -> float:
-    """Return the seconds of a cost that count: a small answer is milliseconds of work, however long it waited."""
-    return 0.0 if cost is None or 0 < cost.bytes < SMALL else cost.seconds
+def counted(cost: Cost | None, usual: Cost | None = None) -> float:
+    """Return the seconds of a cost that count.
+
+    A small answer is milliseconds of work, however long it waited; one that took a little longer than is `usual` most
+    likely waited for a CPU.
+    """
+    if cost is None or 0 < cost.bytes < SMALL:
+        return 0.0
+    return usual.seconds if usual and 0 <= cost.seconds - usual.seconds <= WAIT_S else cost.seconds
 
 
 def allowed(budget: Budget, reserved: float) -> float:

@@ -109,7 +109,7 @@ def after(
             continue  # what stands before it failed, so nobody was asked
         seconds, size, failed = _cost(calls)
         tiers[tier] = remember(pace.of(tier), seconds, size, at_ms, failed, sum(call.bytes for call in calls))
-        took = ledger.counted(Cost(seconds, size))
+        took = ledger.counted(Cost(seconds, size), pace.of(tier).cost)
         spent, dearest = ledger.noted(spent, took, at_ms), max(dearest, took)
     now = repaced(chosen, msgspec.structs.replace(pace, tiers=tiers, spent=spent), budget, cadence_ms, definitions_s)
     # One long answer alone is no reason: nothing else is asked for a while as it is.

@@ -155,6 +155,19 @@ def test_it_does_not_change_the_cadence_tick_after_tick(
     assert turns <= len(settled) / 10 + 2
 
 
+def test_a_busy_machine_on_which_answers_wait_costs_no_tick() -> None:
+    """Every third answer is as fast as ever, the others wait for a CPU."""
+    chance, count = Random(4), iter(range(10**9))
+
+    def truth(tier: Tier, _: int) -> float:
+        return 0.001 * RATIOS[tier][0] + (chance.uniform(0.02, 0.35) if next(count) % 3 else 0.0)
+
+    run = simulated(truth, 60, Budget(bytes_per_s=10**9))
+    periods = [every for at, every in run.periods if at > WINDOW_MS]
+    assert median(periods) == CADENCE_MS
+    assert sum(tier is Tier.COUNTERS for _, tier, _ in run.readings) >= 0.95 * len(run.periods)
+
+
 @pytest.mark.parametrize("depth_s", [0.05, 0.25, 1.0])
 def test_in_quiet_times_it_takes_what_is_in_force_and_no_more(depth_s: float) -> None:
     budget = Budget()
