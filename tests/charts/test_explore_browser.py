@@ -202,6 +202,8 @@ def test_it_fits_a_phone(
     page = new_context(viewport={"width": 360, "height": 740}, has_touch=True).new_page()
     opened(page, server, vhost, series("ready", vhost, "orders"), series("memory", vhost, HOSTILE), ("range", "5m"))
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    # The last figure of each series is to be seen without scrolling.
+    assert page.locator(".tw[aria-label='Series']").evaluate("table => table.scrollWidth <= table.clientWidth")
 
 
 def test_it_rests_while_nobody_looks(page: Page, server: DashboardServer, vhost: str, channel: Any) -> None:
