@@ -67,6 +67,7 @@ class Verdict:
     # Told to be no nearer than about so old, and how many of the others are within.
     about: int = 0
     sure_within: int = 0
+    sure_within_a_beat: int = 0
     # Readings of its counters.
     read: int = 0
     worst_s: float = 0.0
@@ -197,6 +198,7 @@ def _compare(verdict: Verdict, truth: Truth, at: float, now: dict[str, float], s
     verdict.sure_within += share <= 1.0 and not about
     verdict.within += share <= 1.0
     verdict.within_a_beat += min(beat, share) <= 1.0
+    verdict.sure_within_a_beat += min(beat, share) <= 1.0 and not about
     if share > verdict.worst_share:
         verdict.worst_share, verdict.worst_s = share, off
     verdict.worst_beat = max(verdict.worst_beat, min(beat, share))
