@@ -85,6 +85,16 @@ class Block:
         except UNREADABLE as error:
             raise CorruptBlockError(f"the column {name} can't be read: {error}") from error
 
+    def still(self, name: str) -> Floats:
+        """Return the value of each object whose column has the same, known, at all samples; NaN for the others."""
+        found = self._places.get(name)
+        if found is None:
+            return np.full(len(self.slots), np.nan)
+        try:
+            return coding.still(found[0], len(self.slots))
+        except UNREADABLE as error:
+            raise CorruptBlockError(f"the column {name} can't be read: {error}") from error
+
     def same_for_all(self, name: str) -> Floats | None:
         """Return a column of which all objects have the same row, which is that; None of any other."""
         found = self._places.get(name)

@@ -59,6 +59,47 @@ def whole(
     return folded.cells()
 
 
+def standing_still(piece: Piece, metric: str, slots: NDArray[np.uint32], opened: Opened, tables: Tables) -> Floats:
+    """Return the value of each object (slots ascending) that has one and the same in all samples of a piece.
+
+    NaN for the others. The piece is of single polls. Counters that stand still grow alike, whatever their values.
+    """
+    count = len(slots)
+    nothing = np.full(count, np.nan)
+    value, is_still = nothing.copy(), np.ones(count, dtype=np.bool_)
+
+    def told(targets: NDArray[np.intp], values: Floats) -> None:
+        here = np.full(count, np.nan)
+        here[targets] = values
+        value[:] = np.where(np.isnan(value), here, value)
+        # NaN equals nothing: who is not there, or not known, or moves, does not stand still.
+        is_still[:] &= here == value
+
+    numbers = np.unique(slots // blocks.GROUP).tolist()
+    for source in piece.sources:
+        if not len(source.samples):
+            continue
+        held = [opened[key] for key in _keys(source, numbers, opened)]
+        if not held:
+            return nothing
+        try:
+            values = [np.where(block.still(blocks.THERE) == 1, block.still(metric), np.nan) for block in held]
+        except CorruptBlockError:
+            return nothing
+        targets, rows = common(slots, np.concatenate([block.slots for block in held]))
+        told(targets, np.concatenate(values)[rows])
+    seen: NDArray[np.uint32] | None = None
+    targets = rows = np.empty(0, dtype=np.intp)
+    for _, table in tables:
+        if table.slots is not seen:
+            seen = table.slots
+            targets, rows = common(slots, seen)
+        column = table.some(metric, rows)
+        told(targets, np.full(len(rows), np.nan) if column is None else column)
+    # A snapshot that can't be read is in no table.
+    return np.where(is_still, value, np.nan) if len(tables) == len(piece.rows) else nothing
+
+
 def _fold_snapshots(folded: _Folded, slots: NDArray[np.uint32], metric: str, tables: Tables) -> int:
     """Add snapshots to what is folded; return how many know the metric of any object."""
     certain = 0

@@ -189,6 +189,17 @@ def reduce(column: Column, data: bytes | memoryview, objects: int, samples: int)
     return found
 
 
+def still(column: Column, objects: int) -> Floats:
+    """Return the value of each object that has the same, known, at all samples; NaN for the others."""
+    which, constants = _which(column, objects), _constants(column)
+    found = np.full(objects, np.nan)
+    same = which < len(constants)
+    found[same] = constants[which[same]]
+    if column.masks:
+        found[np.frombuffer(column.masks, dtype=np.uint8) != _UNKNOWN] = np.nan
+    return found
+
+
 def add_up(column: Column, data: bytes | memoryview, objects: int, samples: int) -> Floats | None:
     """Return the sum of all objects at each sample; None where any is unknown at any. Raises CorruptBlockError."""
     which = _which(column, objects)

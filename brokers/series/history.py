@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from brokers.registry.models import Broker
 from brokers.series import blocks, bulk, snapshots, sql
-from brokers.series.cells import Cells, Sum, Ticks, joined_cells, joined_ticks, reduce_cells
+from brokers.series.cells import Cells, Sum, Ticks, joined_cells, joined_ticks, reduce_cells, shape_of
 from brokers.series.codec import Packed
 from brokers.series.columns import CorruptBlockError, Floats
 from brokers.series.coverage import Stretch, Window, cover
 from brokers.series.levels import Level, preferred
-from brokers.series.metrics import RATES, SELDOM, Kind
+from brokers.series.metrics import RATES, SELDOM, Kind, Shape
 from brokers.series.models import Block, Span
 from brokers.series.pieces import ALL_FIELDS, CONTEXT_MS, LONG_CONTEXT_MS, Piece, piece_of
 from brokers.series.snapshots import MovedError
@@ -221,9 +221,18 @@ def _whole(
     others = [name for name in metrics if name not in found]
     # Who was there in how many polls is nothing that a whole range can tell.
     there = np.full((len(slots), 1), np.nan)
-    if others:
-        _, read = piece.read(kind, slots, others, opened, tables, fields)
-        found |= {name: reduce_cells(part, np.zeros(1, dtype=np.intp), fields) for name, part in read.items()}
+    for name in others:
+        # Most counters stand still: one of these tells of all.
+        still = np.full(len(slots), np.nan)
+        if piece.level is Level.RAW and shape_of(kind, name) is Shape.COUNTER:
+            still = bulk.standing_still(piece, name, slots, opened, tables)
+        alike = ~np.isnan(still)
+        like = np.where(alike, slots[np.argmax(alike)], slots)
+        asked = np.unique(like)
+        _, read = piece.read(kind, asked, [name], opened, tables, fields)
+        cells = reduce_cells(read[name], np.zeros(1, dtype=np.intp), fields)
+        found[name] = cells.rows(np.searchsorted(asked, like))
+        found[name].last[alike, 0] = still[alike]
     return there, found
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
 from brokers.registry.models import Broker
-from brokers.series import store
+from brokers.series import bulk, store, upkeep
 from brokers.series.codec import Frame, Table
 from brokers.series.frames import frames
 from brokers.series.metrics import Kind
@@ -108,3 +109,49 @@ def test_it_counts_across_a_poll_that_came_late_and_across_a_restart() -> None:
     found = read(broker.id, Kind.QUEUE, [0], ["publish_rate"], START, START + 60_000, step_ms=60_000)
     # What the restart hid is unknown: it neither counts nor takes time.
     assert found.values["publish_rate"].tolist() == [10.0]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_ranks_by_rate_as_if_each_had_been_read_by_itself(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    broker = make_broker()
+    random = np.random.default_rng(seed)
+    count = 200
+    published = random.integers(0, 9, count).astype(np.float64)
+    moves = random.random(count) < 0.1
+    seldom = seed == 3
+    for tick in range(260):
+        published[moves] += random.integers(0, 5, int(moves.sum()))
+        if tick % 50 == 49:
+            # Some restart, some that stood still begin to move.
+            published[random.integers(0, count, 2)] = 0
+            moves[random.integers(0, count, 2)] = True
+        here = np.flatnonzero(~((np.arange(count) < 20) & (tick % 100 > 60)))
+        rows = {int(slot): {"ready": 1.0, "published": float(published[slot])} for slot in here}
+        rows[int(here[-1])]["published"] = math.nan if tick % 90 == 7 else rows[int(here[-1])]["published"]
+        if seldom and tick % 6:
+            rows = {slot: {"ready": 1.0} for slot in rows}
+        write(broker, tick * 10 + (200 if tick > 150 else 0), rows)
+    upkeep.keep(broker.id, seconds=600)
+    if seed == 2:
+        # One came late into a block's time.
+        write(broker, 605, {slot: {"ready": 1.0, "published": 3.0} for slot in range(50)})
+    quick: dict[tuple[str, str], list[Ranked]] = {}
+    plain = bulk.standing_still
+    still: list[int] = []
+
+    def counted(*arguments: Any) -> np.ndarray:
+        found = plain(*arguments)
+        still.append(int((~np.isnan(found)).sum()))
+        return found
+
+    def nothing(_piece: Any, _metric: str, slots: np.ndarray, *_: Any) -> np.ndarray:
+        return np.full(len(slots), math.nan)
+
+    for told, into in ((counted, quick), (nothing, slow := {})):
+        monkeypatch.setattr(bulk, "standing_still", told)
+        for metric in ("publish_rate", "published"):
+            for by in ("mean", "max", "min", "last"):
+                into[metric, by] = top(broker.id, Kind.QUEUE, metric, count, START + 65_000, START + 2_900_000, by=by)
+    assert quick == slow
+    assert seed > 1 or max(still) > count / 2
+    assert len(quick["publish_rate", "mean"]) == count
