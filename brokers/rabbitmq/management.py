@@ -137,9 +137,19 @@ class Management:
         return self._paged(["queues", *_one_or_all(vhost)], Queue, query, page_size, vhost)
 
     def queue_definitions(self, vhost: str | None = None, *, page_size: int = PAGE_SIZE) -> list[Queue]:
-        """Return queues with definition, state, place and message totals, without statistics: the cheap way."""
-        query = {"disable_stats": "true", "enable_queue_totals": "true"}
-        return self._paged(["queues", *_one_or_all(vhost)], Queue, query, page_size, vhost)
+        """Return queues with definition, state, place and message totals, without statistics: the cheap way.
+
+        All in one answer, since the broker goes through all of them for each page anew: 10,000 queues are 0.5 s of its
+        CPU in one answer of 2.9 MB, and 8.5 s in twenty pages [measured on 4.3]. An answer that would be larger than
+        the client accepts is asked for page by page.
+        """
+        segments, query = ["queues", *_one_or_all(vhost)], {"disable_stats": "true", "enable_queue_totals": "true"}
+        try:
+            return self._list(segments, Queue, query, vhost=vhost)
+        except AnswerError as error:
+            if error.kind is not ErrorKind.TOO_LARGE:
+                raise
+        return self._paged(segments, Queue, query, page_size, vhost)
 
     def queue(self, vhost: str, name: str) -> Queue:
         """Return one queue with everything, its consumers included. Raises NotFoundError."""

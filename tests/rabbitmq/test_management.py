@@ -13,7 +13,7 @@ import requests
 from brokers.rabbitmq import refusals
 from brokers.rabbitmq.endpoint import Endpoint
 from brokers.rabbitmq.errors import ErrorKind, ForbiddenError, NoPermissionRowError, NotFoundError
-from brokers.rabbitmq.http import Measure
+from brokers.rabbitmq.http import Client, Limits, Measure
 from brokers.rabbitmq.management import Management
 from tests.support.brokers import TestBroker
 
@@ -128,13 +128,34 @@ def test_it_reads_more_than_one_page_of_queues(
         channel.queue_declare(name, exclusive=True)
     taken: list[Measure] = []
     counted = Management(management.endpoint, client=management.client, measured=taken.append)
-    for call in (counted.queue_definitions, counted.queues):
-        taken.clear()
-        found = call(vhost)
-        assert {one.name for one in found} == wanted
-        assert len(found) == len(wanted)
-        assert [measure.what.partition("page=")[2][0] for measure in taken] == ["1", "2"]
-    assert {one.name for one in counted.queue_definitions(vhost, page_size=260)} == wanted
+    found = counted.queues(vhost)
+    assert {one.name for one in found} == wanted
+    assert len(found) == len(wanted)
+    assert [measure.what.partition("page=")[2][0] for measure in taken] == ["1", "2"]
+    taken.clear()
+    found = counted.queue_definitions(vhost)
+    assert {one.name for one in found} == wanted
+    assert len(found) == len(wanted)
+    assert ["page=" in measure.what for measure in taken] == [False]
+
+
+def test_it_reads_definitions_by_pages_where_the_whole_list_is_too_large(
+    management: Management, vhost: str, amqp: pika.BlockingConnection
+) -> None:
+    channel = amqp.channel()
+    wanted = {f"q{number:04}" for number in range(520)}
+    for name in wanted:
+        channel.queue_declare(name, exclusive=True)
+    taken: list[Measure] = []
+    whole = Management(management.endpoint, client=management.client, measured=taken.append)
+    assert {one.name for one in whole.queue_definitions(vhost)} == wanted
+    narrow = Client(management.endpoint, Limits(max_bytes=taken.pop().bytes * 2 // 3))
+    found = Management(management.endpoint, client=narrow, measured=taken.append).queue_definitions(
+        vhost, page_size=260
+    )
+    assert {one.name for one in found} == wanted
+    assert len(found) == len(wanted)
+    assert sum("page=" in measure.what for measure in taken) == 2
 
 
 def test_it_reads_an_empty_list(management: Management, vhost: str) -> None:
