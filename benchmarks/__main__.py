@@ -2,7 +2,7 @@
 
 `charts`: drawing one in Chromium. `pages`: the dashboard on 10,000 queues. `history`: bytes and reads over history
 against Prometheus. `polling`: what polling costs, against the official UI and against Prometheus, on a broker of its
-own. All of them take about an hour.
+own unless a version is named. All of them take about an hour.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PARTS = ("charts", "pages", "history", "polling")
 def main() -> None:
     """Run the parts that are asked for, all of them by default, on the newest broker that tests find by default."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("version", nargs="?", help="which of the tests' brokers the pages are measured with")
+    parser.add_argument("version", nargs="?", help="which of the tests' brokers pages and polling are measured with")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--folder", type=Path, help="where to work, on a disk with some GB; a temporary one by default")
     asked = parser.parse_args()
@@ -62,7 +62,10 @@ def _history(folder: Path, _version: str | None) -> list[Result]:
     return history_reads.run(folder / "history")
 
 
-def _polling(folder: Path, _version: str | None) -> list[Result]:
+def _polling(folder: Path, version: str | None) -> list[Result]:
+    if version:
+        choose_source()
+        return polling_cost.run(broker_of(version), folder / "polling")
     if find_server() is None:
         sys.exit("Polling is measured on a broker of its own: install Debian's rabbitmq-server.")
     node = OwnBroker(folder / "polling" / "rabbitmq")
