@@ -91,8 +91,13 @@ def charts_points(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def charts_csv(request: HttpRequest) -> HttpResponse:
-    """Answer the chart's series as a file: exact values at the times at which they were read."""
+    """Answer the chart's series as a file: exact values at the times at which they were read.
+
+    A window that makes no sense gets a sentence, since a file has no place to say that it holds another.
+    """
     shown = _explored(request)
+    if shown.window.problem:
+        return HttpResponse(f"{shown.window.problem.partition(',')[0]}.\n", content_type="text/plain", status=422)
     answer = HttpResponse(rows(columns_of(shown)), content_type="text/csv; charset=utf-8")
     span = "-".join(f"{dt.datetime.fromtimestamp(at / 1000, dt.UTC):%Y%m%dT%H%M%SZ}" for at in _ends(shown))
     answer.headers["Content-Disposition"] = f'attachment; filename="warren-{span}.csv"'

@@ -224,6 +224,14 @@ def test_it_gives_exact_values_as_csv(viewer: Client) -> None:
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", row[0]) for row in rows)
 
 
+@pytest.mark.parametrize("window", [{"from": "2", "to": "1"}, {"from": "now"}, {"range": "1 year"}])
+def test_a_window_that_makes_no_sense_is_no_file_of_another(viewer: Client, window: dict[str, str]) -> None:
+    answer = viewer.get(address("/csv", text("ready", "queue", polled(), "mine", "orders"), **window))
+    assert answer.status_code == 422
+    assert answer.headers["Content-Type"] == "text/plain"
+    assert re.fullmatch(r"[A-Z][^,]+\.\n", answer.content.decode())
+
+
 def test_its_queries_do_not_grow_with_its_series(viewer: Client) -> None:
     broker = polled()
     metrics = ("ready", "unacked", "consumers", "total")

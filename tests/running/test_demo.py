@@ -63,8 +63,9 @@ def asked(folder: Path, path: str) -> Any:
 
 def test_it_tells_the_address_and_the_sign_in_and_polls_its_broker(demo: DashboardServer, folder: Path) -> None:
     assert f"Warren is at {demo.url}" in demo.log
-    session = sign_in(demo, password=password_of(demo))
     wait_for_condition(folder, BROKER, Condition.LIVE, 60, lambda: demo.log[-4000:])
+    # Signed in after the wait: the server closes a connection that nothing was asked over for seconds.
+    session = sign_in(demo, password=password_of(demo))
     assert BROKER in session.get(f"{demo.url}/", timeout=20).text
 
 
