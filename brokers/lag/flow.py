@@ -356,7 +356,9 @@ def _move(flow: Flow, reading: Reading, net: Floats, gross: Floats, where: NDArr
     columns["moved_up"] = (columns["moved_up"] - back_down) * _FADES + np.where(moves, up - back_up, 0.0)
     columns["moved_down"] = (columns["moved_down"] - back_up) * _FADES + np.where(moves, down - back_down, 0.0)
     note_held(columns, reading, flow.at_ms, depth_before, np.where(moves, down - back_down, 0.0))
-    extra = np.where(moves | (wanted == -net), up - back_up, 0.0) - back_down
+    # What the surplus rises to be no less than nothing is left of may have been there all along, within the bounds.
+    came = moves | ((wanted == -net) & ~(agrees & (wanted <= high)))
+    extra = np.where(came, up - back_up, 0.0) - back_down
     extra = np.where(fed, moved, extra)
     columns["extra"] = columns["extra"] + extra
     return extra < 0

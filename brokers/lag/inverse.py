@@ -76,6 +76,10 @@ def advance(
     is_stream = streams if streams is not None else np.zeros(len(behind), dtype=np.bool_)
     if offsets is not None:
         behind = np.where(is_stream, offsets, behind)
+    if reading.live:
+        # Counters that may have emptied it and need not are no reason to hide what it told of within the last beat.
+        most = np.minimum(np.nan_to_num(reading.total), np.floor(flow.bounds[1]))
+        behind = np.where((behind < 0.5) & (most >= 1) & ~is_stream, most, behind)
     # Half a message less: the middle of the time in which the head came in.
     entry_ms, older = arrivals.entered_ms(wrapped(entered), np.maximum(behind, 1.0) - 0.5)
     # What came uncounted was seen when the queue told of it, and so is all that the management API counts: half a beat

@@ -63,11 +63,22 @@ def misses(moments: list[tuple], queue: SimulatedQueue) -> list[tuple]:
 def test_it_is_within_one_tick_and_5_percent(
     parts: list[tuple[int, float]], pace: float, phase_ms: int, seed_: int
 ) -> None:
+    """Also of what was there before the first reading, of which nobody knows how much it was."""
     came = arrivals([(float(seconds), rate) for seconds, rate in parts], seed_)
     took = np.random.default_rng(seed_).exponential(1000.0 / pace, len(came))
     queue = SimulatedQueue(came, served(came, took), phase_ms=float(phase_ms))
     moments = told(queue, sum(seconds for seconds, _ in parts))
     assert misses(moments, queue) == []
+
+
+def test_a_queue_that_told_of_messages_is_not_empty_for_sure_while_some_may_be_left() -> None:
+    """It was not empty when it was first seen, and nothing tells yet by how much."""
+    came = arrivals([(10.0, 20.0), (30.0, 0.0)], 2)
+    took = np.random.default_rng(2).exponential(1000.0 / 5, len(came))
+    queue = SimulatedQueue(came, served(came, took), phase_ms=14.0)
+    _, estimate, true, source = told(queue, 40)[-1]
+    assert source == LagSource.ABOUT
+    assert estimate == pytest.approx(true, abs=5)
 
 
 @pytest.mark.parametrize("phase_ms", [0.0, 1_700.0, 4_100.0])
