@@ -6,7 +6,7 @@ is made, which is what `Piece.read` does. What can't be told so, the caller read
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,21 +88,16 @@ def standing_still(piece: Piece, metric: str, slots: NDArray[np.uint32], opened:
             return nothing
         targets, rows = common(slots, np.concatenate([block.slots for block in held]))
         told(targets, np.concatenate(values)[rows])
-    seen: NDArray[np.uint32] | None = None
-    targets = rows = np.empty(0, dtype=np.intp)
-    for _, table in tables:
-        if table.slots is not seen:
-            seen = table.slots
-            targets, rows = common(slots, seen)
-        column = table.some(metric, rows)
-        told(targets, np.full(len(rows), np.nan) if column is None else column)
+    for targets, column in _columns(slots, metric, tables):
+        told(targets, np.full(len(targets), np.nan) if column is None else column)
     # A snapshot that can't be read is in no table.
     return np.where(is_still, value, np.nan) if len(tables) == len(piece.rows) else nothing
 
 
-def _fold_snapshots(folded: _Folded, slots: NDArray[np.uint32], metric: str, tables: Tables) -> int:
-    """Add snapshots to what is folded; return how many know the metric of any object."""
-    certain = 0
+def _columns(
+    slots: NDArray[np.uint32], metric: str, tables: Tables
+) -> Iterator[tuple[NDArray[np.intp], Floats | None]]:
+    """Yield of each snapshot which of the slots it has, as places in them, and their values; None: no such column."""
     seen: NDArray[np.uint32] | None = None
     targets = rows = np.empty(0, dtype=np.intp)
     for _, table in tables:
@@ -110,7 +105,13 @@ def _fold_snapshots(folded: _Folded, slots: NDArray[np.uint32], metric: str, tab
         if table.slots is not seen:
             seen = table.slots
             targets, rows = common(slots, seen)
-        column = table.some(metric, rows)
+        yield targets, table.some(metric, rows)
+
+
+def _fold_snapshots(folded: _Folded, slots: NDArray[np.uint32], metric: str, tables: Tables) -> int:
+    """Add snapshots to what is folded; return how many know the metric of any object."""
+    certain = 0
+    for targets, column in _columns(slots, metric, tables):
         if column is not None and len(column):
             known = ~np.isnan(column)
             certain += int(known.any())

@@ -65,7 +65,11 @@ def test_it_decodes_every_call(
     assert overview.node == broker.nodes[0]["name"]
     assert {"amqp", "http", "http/prometheus"} <= {one.protocol for one in overview.listeners or ()}
     assert overview.totals.queues is not None
-    (node,) = [one for one in management.nodes() if one.name == overview.node]
+    # A broker that has just started tells nothing of its node before its first beat.
+    end = time.monotonic() + 20
+    while (node := next(one for one in management.nodes() if one.name == overview.node)).mem_used is None:
+        assert time.monotonic() < end, node
+        time.sleep(0.5)
     assert node.running is True
     assert None not in (node.mem_used, node.mem_limit, node.disk_free, node.fd_total, node.uptime, node.mem_alarm)
     assert "rabbitmq_management" in (node.enabled_plugins or ())
@@ -119,13 +123,19 @@ def test_it_tells_consumers_with_their_prefetch(
     assert consumer.channel.user == management.endpoint.username
 
 
-def test_it_reads_more_than_one_page_of_queues(
-    management: Management, vhost: str, amqp: pika.BlockingConnection
-) -> None:
+def _declare_many(amqp: pika.BlockingConnection) -> set[str]:
+    """Declare more queues than a page holds; return their names."""
     channel = amqp.channel()
     wanted = {f"q{number:04}" for number in range(520)}
     for name in wanted:
         channel.queue_declare(name, exclusive=True)
+    return wanted
+
+
+def test_it_reads_more_than_one_page_of_queues(
+    management: Management, vhost: str, amqp: pika.BlockingConnection
+) -> None:
+    wanted = _declare_many(amqp)
     taken: list[Measure] = []
     counted = Management(management.endpoint, client=management.client, measured=taken.append)
     found = counted.queues(vhost)
@@ -142,10 +152,7 @@ def test_it_reads_more_than_one_page_of_queues(
 def test_it_reads_definitions_by_pages_where_the_whole_list_is_too_large(
     management: Management, vhost: str, amqp: pika.BlockingConnection
 ) -> None:
-    channel = amqp.channel()
-    wanted = {f"q{number:04}" for number in range(520)}
-    for name in wanted:
-        channel.queue_declare(name, exclusive=True)
+    wanted = _declare_many(amqp)
     taken: list[Measure] = []
     whole = Management(management.endpoint, client=management.client, measured=taken.append)
     assert {one.name for one in whole.queue_definitions(vhost)} == wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -109,6 +110,18 @@ def test_a_block_that_has_not_the_samples_of_its_span_is_a_gap(written: Written)
     read_all(written)
 
 
+def _damaged(payload: bytes, seed: int) -> Iterator[bytearray]:
+    """Yield a payload many times, each with a byte changed by chance or its end cut off."""
+    chance = random.Random(seed)
+    for _ in range(3000):
+        changed = bytearray(payload)
+        if chance.random() < 0.2:
+            del changed[chance.randrange(len(changed)) :]
+        else:
+            changed[chance.randrange(len(changed))] = chance.randrange(256)
+        yield changed
+
+
 def test_samples_that_were_changed_are_read_or_refused() -> None:
     count = 60
     times = BEGIN + np.arange(count, dtype=np.int64) * 10_007
@@ -121,14 +134,8 @@ def test_samples_that_were_changed_are_read_or_refused() -> None:
     )
     payload = blocks.encode_ticks(ticks)
     assert blocks.decode_ticks(payload).times_ms.tolist() == times.tolist()
-    chance = random.Random(7)
     refused = 0
-    for _ in range(3000):
-        changed = bytearray(payload)
-        if chance.random() < 0.2:
-            del changed[chance.randrange(len(changed)) :]
-        else:
-            changed[chance.randrange(len(changed))] = chance.randrange(256)
+    for changed in _damaged(payload, 7):
         try:
             found = blocks.decode_ticks(bytes(changed))
         except CorruptBlockError:
@@ -144,14 +151,8 @@ def test_a_snapshot_that_was_changed_is_read_or_refused() -> None:
     slots = np.arange(0, 300, 2, dtype=np.uint32)
     columns = {"ready": np.arange(150.0), "capacity": np.arange(150.0) / 7, "published": np.arange(150.0) * 1e9}
     payload = codec.encode(Frame(BEGIN, {Kind.QUEUE: Table(slots, columns)}))
-    chance = random.Random(3)
     refused = 0
-    for _ in range(3000):
-        changed = bytearray(payload)
-        if chance.random() < 0.2:
-            del changed[chance.randrange(len(changed)) :]
-        else:
-            changed[chance.randrange(len(changed))] = chance.randrange(256)
+    for changed in _damaged(payload, 3):
         codec.columns_of(changed[: codec.HEADER_BYTES], Kind.QUEUE)
         for ask in (codec.decode, codec.check, lambda data: codec.packed(data, Kind.QUEUE, ["ready"])):
             try:
