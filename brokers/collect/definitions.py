@@ -107,7 +107,8 @@ def _readers(declared: Declared, directory: Directory) -> streams.Readers:
         found = iter(ages_of(directory.broker_id, known, at_ms))
         return [None if slot is None else next(found) for slot in slots_of]
 
-    return streams.readers(declared.stream_consumers, at_ms, ages, declared.streams_missing)
+    there = None if declared.queues is None else any(queue.type == "stream" for queue in declared.queues)
+    return streams.readers(declared.stream_consumers, at_ms, ages, declared.streams_missing, streams=there)
 
 
 def _give_slots(broker: Broker, found: Told, directory: Directory, now: int) -> None:

@@ -22,8 +22,11 @@ _CHANNELS = (
 _QUEUE_COUNTERS = frozenset(f"{Kind.QUEUE}.{name}" for name in COUNTERS)
 
 
-def explained(chosen: Plan, abilities: Abilities) -> Plan:
-    """Return the plan with its sentences and, by `kind.metric`, why a figure can't be had or only now and then."""
+def explained(chosen: Plan, abilities: Abilities, *, streams: bool | None = None) -> Plan:
+    """Return the plan with its sentences and, by `kind.metric`, why a figure can't be had or only now and then.
+
+    `streams` tells whether the broker has any stream; None: not known.
+    """
     unknown = sparse(chosen)
     if not chosen.prometheus:
         _without_prometheus(unknown, abilities.prometheus_missing)
@@ -37,6 +40,8 @@ def explained(chosen: Plan, abilities: Abilities) -> Plan:
     for path, reason in abilities.refused.items():
         if path == NODES or chosen.source is not Source.PROMETHEUS:  # else Prometheus tells it
             unknown |= dict.fromkeys(without(path, exposed=exposed), reason)
+    if streams is False:
+        unknown[f"{Kind.QUEUE}.stream_lag"] = "The broker has no streams."
     said = [*_asked(chosen, abilities), *abilities.remarks]
     said.append(f"Definitions, policies and bindings every {_span(chosen.definitions_every_ms)}.")
     return replace(chosen, sentences=tuple(sentence for sentence in said if sentence), unknown=unknown)

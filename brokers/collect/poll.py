@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from django.db import DatabaseError, transaction
 
-from brokers.collect import counters, events, measures, reasons
+from brokers.collect import counters, events, measures, reasons, streams
 from brokers.collect.answers import Scrape
 from brokers.collect.basis import Base
 from brokers.collect.budget import Pace, Tier, anew, decode_pace, encode_pace
@@ -171,7 +171,8 @@ def _ask(tick: _Tick) -> Built:
         span_ms = int(SLOW_DEADLINE_S * 1000) + 5000
         if not extend(broker.id, tick.token, now_ms(), span_ms):
             raise _LostError
-    tick.plan = explained(chosen, found.abilities)
+    there = streams.decode(state.stream_readers).streams
+    tick.plan = explained(chosen, found.abilities, streams=there)
     answers = scrape(clients, chosen, tick.due)
     tick.counted = Tier.COUNTERS in tick.due and answers.asked_counters and not _COUNTED & answers.untold.keys()
     tick.pace = after(
@@ -187,7 +188,7 @@ def _ask(tick: _Tick) -> Built:
     )
     tick.unfinished = unfinished(chosen, pace, tick.pace, tick.due)
     paced = plan(found.abilities, objects, asked_ms, tick.pace, definitions_s, budget)
-    tick.plan = explained(paced, found.abilities)
+    tick.plan = explained(paced, found.abilities, streams=there)
     tick.refused = refused(found.encoded, answers.untold)
     tick.unknown = dict(tick.plan.unknown) | not_told(chosen, answers.measures)
     tick.unknown |= reasons.now(

@@ -41,13 +41,14 @@ class Readers(msgspec.Struct, frozen=True):
     """Consumers of streams, those furthest behind first.
 
     `at_ms`: when they were read, Unix milliseconds, None where they were not; then `why` says why. `many`: how many
-    there were, those left out included.
+    there were, those left out included. `streams`: whether the broker has any stream; None: not known.
     """
 
     at_ms: int | None = None
     many: int = 0
     readers: tuple[Reader, ...] = ()
     why: str = ""
+    streams: bool | None = None
 
     def of(self, vhost: str, stream: str) -> tuple[Reader, ...]:
         """Return the consumers of one stream, by group, those furthest behind first."""
@@ -60,10 +61,15 @@ class Readers(msgspec.Struct, frozen=True):
 Ages = Callable[[Sequence[tuple[str, str, int]]], Sequence[tuple[float, bool] | None]]
 
 
-def readers(consumers: Iterable[StreamConsumer] | None, at_ms: int, ages: Ages, why: str = "") -> Readers:
-    """Return who reads which stream; None: consumers were not told, for the reason `why`."""
+def readers(
+    consumers: Iterable[StreamConsumer] | None, at_ms: int, ages: Ages, why: str = "", *, streams: bool | None = None
+) -> Readers:
+    """Return who reads which stream; None: consumers were not told, for the reason `why`.
+
+    `streams` tells whether the broker has any, None where that is not known.
+    """
     if consumers is None:
-        return Readers(why=why)
+        return Readers(why=why, streams=streams)
     told = list(consumers)
     kept = heapq.nlargest(KEPT, map(_reader, told), key=_behind)
     asked = [place for place, one in enumerate(kept) if one.behind is not None]
@@ -71,7 +77,7 @@ def readers(consumers: Iterable[StreamConsumer] | None, at_ms: int, ages: Ages, 
     for place, age in zip(asked, found, strict=True):
         if age is not None:
             kept[place] = msgspec.structs.replace(kept[place], behind_s=round(age[0], 1), at_least=age[1])
-    return Readers(at_ms=at_ms, many=len(told), readers=tuple(kept))
+    return Readers(at_ms=at_ms, many=len(told), readers=tuple(kept), streams=streams)
 
 
 def encode(found: Readers) -> bytes:

@@ -57,6 +57,17 @@ def test_it_names_what_is_read_seldom_and_tells_readers_how_long_it_stands() -> 
     assert "broker.published" not in told
 
 
+@pytest.mark.parametrize("abilities", [NEW, OLD, BARE])
+def test_it_says_that_a_broker_has_no_streams_rather_than_that_their_lag_is_not_due(abilities: Abilities) -> None:
+    chosen = planned(abilities, 20, 5000, Pace({Tier.DEPTH: Held(5000), Tier.CHANNELS: Held(10_000)}))
+    said = explained(chosen, abilities, streams=False).unknown
+    assert said["queue.stream_lag"] == "The broker has no streams."
+    for streams in (True, None):
+        told = explained(chosen, abilities, streams=streams).unknown
+        assert told.pop("queue.stream_lag") != said["queue.stream_lag"]
+        assert told == {name: why for name, why in said.items() if name != "queue.stream_lag"}
+
+
 def test_it_says_of_what_the_budget_does_not_bear_that_it_is_left_out() -> None:
     pace = Pace({Tier.DEPTH: Held(5000), Tier.DETAILS: Held(300_000, left_out=True)})
     chosen = plan(NEW, pace=pace)

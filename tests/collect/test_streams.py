@@ -14,6 +14,8 @@ from brokers.rabbitmq.decoding import decode_list
 from brokers.rabbitmq.streams import StreamConsumer
 from tests.collect.conftest import Tick, register
 from tests.support.brokers import TestBroker
+from tests.support.builders import make_broker
+from tests.support.misbehaving import Behaviour, answers, by_path, misbehaving
 from tests.support.stream_reader import stalled
 
 
@@ -55,6 +57,25 @@ def test_it_keeps_those_furthest_behind_and_says_how_many_there_are() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("queues", "there"),
+    [(answers([{"name": "a", "vhost": "/", "type": "classic"}]), False), (answers("", 500), None)],
+)
+def test_it_notes_that_there_are_no_streams_only_where_the_queues_were_told(
+    queues: Behaviour, there: bool | None, read: Tick, tick: Tick
+) -> None:
+    paths = {"/api/overview": answers({"rabbitmq_version": "4.0.5"}), "/api/queues": queues}
+    with misbehaving(by_path(paths)) as server:
+        row = make_broker(management_url=server.url)
+        tick(row)
+        read(row)
+        assert streams.decode(PollState.objects.get(broker=row).stream_readers).streams is there
+        tick(row)
+    told = PollState.objects.get(broker=row).unknown["queue.stream_lag"]
+    assert (told == "The broker has no streams.") is (there is False)
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(180)
 def test_a_consumer_that_stalls_falls_behind_in_messages_and_in_time(
     broker: TestBroker, vhost: str, amqp: pika.BlockingConnection, tick: Tick, read: Tick
@@ -74,7 +95,9 @@ def test_a_consumer_that_stalls_falls_behind_in_messages_and_in_time(
         while time.time() < ends:
             tick(row)
             read(row)
-            found = streams.decode(PollState.objects.get(broker=row).stream_readers).of(vhost, "events")
+            known = streams.decode(PollState.objects.get(broker=row).stream_readers)
+            assert known.streams
+            found = known.of(vhost, "events")
             if found and (found[0].behind or 0) >= 60 and (found[0].behind_s or 0) >= 12:
                 break
             amqp.sleep(1)
