@@ -8,6 +8,7 @@ sample each object was.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -65,6 +66,16 @@ class Block:
         except UNREADABLE as error:
             raise CorruptBlockError(f"the column {name} can't be read: {error}") from error
 
+    def one(self, name: str, row: int) -> Floats | float:
+        """Return a column of one object: its samples, or the one value that all of them have (NaN: nothing known)."""
+        found = self._places.get(name)
+        if found is None:
+            return math.nan
+        try:
+            return coding.decode_one(found[0], self._stored(found), self.samples, row)
+        except UNREADABLE as error:
+            raise CorruptBlockError(f"the column {name} can't be read: {error}") from error
+
     def reduced(self, name: str) -> coding.Reduced | None:
         """Return all samples of a column as one, of all objects; None where nothing is known."""
         found = self._places.get(name)
@@ -100,8 +111,8 @@ class Block:
         found = self._places.get(name)
         if found is None or len(found[0].rows) > 1 or found[0].masks:
             return None
-        row: Floats = self.column(name, [0])[0]
-        return row
+        row = self.one(name, 0)
+        return np.full(self.samples, row) if isinstance(row, float) else row
 
     def _stored(self, found: tuple[Column, int]) -> memoryview:
         column, begin = found

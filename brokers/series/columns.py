@@ -7,6 +7,7 @@ the sign of a zero is lost among whole numbers.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -115,8 +116,6 @@ def decode(column: Column, data: bytes | memoryview, objects: int, samples: int,
     """Return some objects of a stored matrix. Raises CorruptBlockError."""
     if len(data) != column.size:
         raise CorruptBlockError("the block is cut off")
-    if len(rows) == 1:
-        return _decode_one(column, data, samples, rows[0])
     which = _which(column, objects)
     wanted = which[list(rows)]
     constants = _constants(column)
@@ -135,21 +134,31 @@ def decode(column: Column, data: bytes | memoryview, objects: int, samples: int,
     return found
 
 
-def _decode_one(column: Column, data: bytes | memoryview, samples: int, row: int) -> Floats:
-    """Return one object as `decode` does, 1 × samples, with no work for those beside it."""
+def decode_one(column: Column, data: bytes | memoryview, samples: int, row: int) -> Floats | float:
+    """Return one object as `decode` does, with no work for those beside it: its samples, or the value of all of them.
+
+    Raises CorruptBlockError.
+    """
+    if len(data) != column.size:
+        raise CorruptBlockError("the block is cut off")
     which = column.rows[0] if len(column.rows) == 1 else column.rows[row]
     if which == _UNKNOWN:
-        return np.full((1, samples), np.nan)
-    constants = _constants(column)
-    if which < len(constants):
-        found = np.full((1, samples), constants[which])
+        return math.nan
+    still = len(column.constants) // int(column.dtype[1])
+    masked = bool(column.masks) and column.masks[row] != _UNKNOWN
+    if which < still:
+        value = float(np.frombuffer(column.constants, dtype=f"<{column.dtype}")[which])
+        if not masked:
+            return value
+        found = np.full((1, samples), value)
     else:
-        page, place = divmod(which - len(constants), PAGE_ROWS)
+        page, place = divmod(which - still, PAGE_ROWS)
         rows = _decode_pages(column, data, samples, [page], _moving(column))[page]
         found = rows[place : place + 1].astype(np.float64)
-    if column.masks and column.masks[row] != _UNKNOWN:
+    if masked:
         _apply_masks(column, data, found, [row])
-    return found
+    whole: Floats = found[0]
+    return whole
 
 
 @dataclass(frozen=True, slots=True)

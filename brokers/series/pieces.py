@@ -84,9 +84,7 @@ class Piece:
     ) -> tuple[Floats, dict[str, Cells]]:
         """Return in how many polls the objects (slots ascending) were there, and the metrics' cells."""
         if self.level is not Level.RAW:
-            there = np.zeros((len(slots), len(self.ticks)))
-            self._scatter(slots, opened, {blocks.THERE: there})
-            return there, {name: self._rolled(kind, name, slots, opened, fields) for name in metrics}
+            return self._rolled(kind, slots, metrics, opened, fields)
         there, values = self.raw(slots, metrics, opened, tables)
         inside = slice(self.first, None)
         cells = {name: raw_cells(kind, name, self.ticks, column, there) for name, column in values.items()}
@@ -107,24 +105,28 @@ class Piece:
         return there, values
 
     def _rolled(
-        self, kind: Kind, metric: str, slots: NDArray[np.uint32], opened: Opened, fields: frozenset[str]
-    ) -> Cells:
+        self,
+        kind: Kind,
+        slots: NDArray[np.uint32],
+        metrics: Sequence[str],
+        opened: Opened,
+        fields: frozenset[str],
+    ) -> tuple[Floats, dict[str, Cells]]:
         count = (len(slots), len(self.ticks))
-        kept = [field for field in KEPT[shape_of(kind, metric)] if field in fields]
-        found = {field: np.full(count, np.nan) for field in kept}
-        self._scatter(slots, opened, {f"{metric}:{field}": values for field, values in found.items()})
-        none, zero = np.broadcast_to(np.nan, count), np.broadcast_to(0.0, count)
-        last = found.get("last", none)
-        return Cells(
-            last,
-            found.get("low", last),
-            found.get("high", none),
-            np.nan_to_num(found["total"], copy=False) if "total" in found else zero,
-            np.nan_to_num(found["weight"], copy=False) if "weight" in found else zero,
-        )
+        found = {
+            name: {field: np.full(count, np.nan) for field in KEPT[shape_of(kind, name)] if field in fields}
+            for name in metrics
+        }
+        there = np.zeros(count)
+        into = {f"{name}:{field}": values for name, columns in found.items() for field, values in columns.items()}
+        self._scatter(slots, opened, {blocks.THERE: there, **into})
+        return there, {name: _cells(columns, count) for name, columns in found.items()}
 
     def _scatter(self, slots: NDArray[np.uint32], opened: Opened, into: Mapping[str, Floats]) -> None:
         """Fill matrices (slots × samples) with the columns of the blocks that hold them."""
+        if len(slots) == 1:
+            self._scatter_one(int(slots[0]), opened, into)
+            return
         numbers = np.unique(slots // blocks.GROUP).tolist()
         for source in self.sources:
             for group in numbers:
@@ -134,25 +136,59 @@ class Piece:
                 targets, rows = common(slots, block.slots)
                 if not len(rows):
                     continue
-                whole = len(source.samples) == block.samples
-                where = source.where
-                one = int(targets[0]) if len(targets) == 1 else None
+                where, whole = source.where, len(source.samples) == block.samples
                 for name, values in into.items():
                     if not block.has(name):
                         continue
                     try:
                         found = block.column(name, rows.tolist())
                     except CorruptBlockError as error:
-                        # A gap, as if nothing had been stored.
-                        logger.warning("A block of span %s: %s", source.span_id, error)
+                        _unreadable(source, error)
                         continue
                     found = found if whole else found[:, source.samples]
-                    if one is not None:
-                        values[one, where] = found[0]
-                    elif isinstance(where, slice):
+                    if isinstance(where, slice):
                         values[run(targets), where] = found
                     else:
                         values[np.ix_(targets, where)] = found
+
+    def _scatter_one(self, slot: int, opened: Opened, into: Mapping[str, Floats]) -> None:
+        """Do the same for one object, of which the most is asked by far, without what only many need."""
+        group = slot // blocks.GROUP
+        for source in self.sources:
+            block = opened.get((source.span_id, group))
+            if block is None or not source.fits(block):
+                continue
+            row = int(block.slots.searchsorted(slot))
+            if row == len(block.slots) or block.slots[row] != slot:
+                continue
+            where, whole = source.where, len(source.samples) == block.samples
+            for name, values in into.items():
+                if not block.has(name):
+                    continue
+                try:
+                    found = block.one(name, row)
+                except CorruptBlockError as error:
+                    _unreadable(source, error)
+                    continue
+                values[0, where] = found if whole or isinstance(found, float) else found[source.samples]
+
+
+def _unreadable(source: Source, error: CorruptBlockError) -> None:
+    """A gap, as if nothing had been stored."""
+    logger.warning("A block of span %s: %s", source.span_id, error)
+
+
+def _cells(columns: Mapping[str, Floats], count: tuple[int, int]) -> Cells:
+    """Return the cells of a roll-up's columns, by field; those that are not there stand for unknown, or none."""
+    none, zero = np.broadcast_to(np.nan, count), np.broadcast_to(0.0, count)
+    last = columns.get("last", none)
+    return Cells(
+        last,
+        columns.get("low", last),
+        columns.get("high", none),
+        np.nan_to_num(columns["total"], copy=False) if "total" in columns else zero,
+        np.nan_to_num(columns["weight"], copy=False) if "weight" in columns else zero,
+    )
 
 
 def common(slots: NDArray[np.uint32], others: NDArray[np.uint32]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -165,9 +201,9 @@ def common(slots: NDArray[np.uint32], others: NDArray[np.uint32]) -> tuple[NDArr
 
 
 def run(places: NDArray[np.intp]) -> slice | NDArray[np.intp]:
-    """Return places as a slice where they are neighbours."""
+    """Return ascending places as a slice where they are neighbours."""
     count = len(places)
-    if count and places[-1] - places[0] == count - 1 and (count < 3 or (np.diff(places) == 1).all()):
+    if count and places[-1] - places[0] == count - 1:
         return slice(int(places[0]), int(places[0]) + count)
     return places
 
@@ -207,19 +243,30 @@ def piece_of(
     rows = [row for row in rows if since_ms <= row.at_ms < stretch.end_ms] if stretch.level is Level.RAW else []
     newer = np.fromiter((row.at_ms for row in rows), np.int64, len(rows))
     chosen: list[NDArray[np.intp]] = []
+    parts: list[Ticks] = []
     for span in spans:
-        times = span.ticks.times_ms
-        inside = (times >= since_ms) & (times < stretch.end_ms)
-        chosen.append(np.flatnonzero(inside & ~np.isin(times, newer) if len(newer) else inside))
-    parts = [span.ticks.part(samples) for span, samples in zip(spans, chosen, strict=True)]
+        ticks = span.ticks
+        samples = _chosen(ticks.times_ms, since_ms, stretch.end_ms, newer)
+        chosen.append(samples)
+        parts.append(ticks if len(samples) == len(ticks) else ticks.part(samples))
     ticks = joined_ticks([*parts, ticks_of(rows)])
-    order = np.argsort(ticks.times_ms, kind="stable")
-    places = np.empty(len(order), dtype=np.intp)
-    places[order] = np.arange(len(order))
+    places = np.arange(len(ticks))
+    if (ticks.times_ms[1:] < ticks.times_ms[:-1]).any():
+        order = np.argsort(ticks.times_ms, kind="stable")
+        places[order] = np.arange(len(order))
+        ticks = ticks.part(order)
     sources, begin = [], 0
     for span, samples in zip(spans, chosen, strict=True):
         sources.append(Source(span.id, samples, places[begin : begin + len(samples)]))
         begin += len(samples)
-    ticks = ticks.part(order)
     first = int(np.searchsorted(ticks.times_ms, stretch.start_ms))
     return Piece(stretch.level, ticks, first, sources, rows, places[begin:])
+
+
+def _chosen(times_ms: NDArray[np.int64], since_ms: int, end_ms: int, newer: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return which of a span's samples, ascending, lie in [since_ms, end_ms) and are not in `newer`, ascending too."""
+    begin, end = times_ms.searchsorted((since_ms, end_ms)).tolist()
+    found = np.arange(begin, end)
+    if end > begin and len(newer) and newer[0] <= times_ms[end - 1] and newer[-1] >= times_ms[begin]:
+        return found[~np.isin(times_ms[begin:end], newer)]
+    return found

@@ -46,6 +46,9 @@ def test_it_reads_back_what_was_stored(values: NDArray[np.float64], data: st.Dat
     column, stored = columns.encode("ready", values)
     np.testing.assert_array_equal(columns.decode(column, stored, objects, samples, range(objects)), values)
     np.testing.assert_array_equal(columns.decode(column, stored, objects, samples, rows), values[rows])
+    for row in range(objects):
+        one = columns.decode_one(column, stored, samples, row)
+        np.testing.assert_array_equal(np.broadcast_to(one, samples), values[row])
 
 
 @settings(max_examples=60, deadline=None)
