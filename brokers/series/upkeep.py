@@ -17,8 +17,9 @@ from brokers.series.levels import ROLLED, Level
 from brokers.series.models import Span, Upkeep
 from brokers.series.spans import ReplacedError, SpanRow
 
-# A claim ends by itself, should its process have died.
-CLAIM_MS = 180_000
+# A claim ends by itself, should its process have died. It begins anew with each step, of which the longest take minutes
+# where a broker has a hundred thousand queues.
+CLAIM_MS = 600_000
 _EVER_MS = 2**62
 
 
@@ -34,6 +35,8 @@ def keep(broker_id: int, *, seconds: float = 45.0) -> int:
     done = 0
     try:
         for step in steps(broker_id):
+            if not _goes_on(broker_id, token):
+                break
             try:
                 step()
             except ReplacedError:
@@ -82,8 +85,18 @@ def _claimed(broker_id: int) -> str | None:
         return None
     Upkeep.objects.get_or_create(broker_id=broker_id)
     token = secrets.token_hex(8)
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = _now_ms()
     free = Upkeep.objects.filter(broker_id=broker_id, claimed_until_ms__lte=now_ms)
     # Where our clock jumped back, a claim may reach further than any claim can.
     free |= Upkeep.objects.filter(broker_id=broker_id, claimed_until_ms__gt=now_ms + CLAIM_MS)
     return token if free.update(claim=token, claimed_until_ms=now_ms + CLAIM_MS) else None
+
+
+def _goes_on(broker_id: int, token: str) -> bool:
+    """Let a claim begin anew; False where it is no longer ours."""
+    mine = Upkeep.objects.filter(broker_id=broker_id, claim=token)
+    return bool(mine.update(claimed_until_ms=_now_ms() + CLAIM_MS))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

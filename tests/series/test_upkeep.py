@@ -171,6 +171,29 @@ def test_it_leaves_all_as_it_was_where_it_is_killed_and_goes_on(
     assert not Block.objects.filter(span__isnull=True).exists()
 
 
+def test_its_claim_outlasts_steps_that_take_long_and_it_ends_where_another_took_it(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = upkeep._now_ms()
+    done = []
+
+    def slow() -> None:
+        nonlocal clock
+        done.append(upkeep.keep(written.broker.id))
+        clock += upkeep.CLAIM_MS * 9 // 10
+
+    def robbed() -> None:
+        slow()
+        Upkeep.objects.update(claim="other")
+
+    monkeypatch.setattr(upkeep, "_now_ms", lambda: clock)
+    monkeypatch.setattr(upkeep, "steps", lambda _broker_id: iter([slow, slow, robbed, slow]))
+    assert upkeep.keep(written.broker.id) == 3
+    # Nobody else came to it meanwhile, and what was not ours any more was left alone.
+    assert done == [0, 0, 0]
+    assert Upkeep.objects.get(broker=written.broker).claim == "other"
+
+
 def test_it_waits_for_a_claim_that_ends_by_itself(written: Written) -> None:
     Upkeep.objects.create(broker=written.broker, claim="other", claimed_until_ms=2**62 // 10**6)
     claim = Upkeep.objects.filter(broker=written.broker)
@@ -192,6 +215,7 @@ def test_two_at_once_do_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
     before = everything(written)
     # As if claims did not hold: both are at it.
     monkeypatch.setattr(upkeep, "_claimed", lambda _broker_id: "both")
+    monkeypatch.setattr(upkeep, "_goes_on", lambda _broker_id, _token: True)
     failures: list[BaseException] = []
     together = threading.Barrier(2)
 
