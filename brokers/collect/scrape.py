@@ -126,7 +126,7 @@ def patient(chosen: Plan, due: Collection[Tier]) -> bool:
 def _long(chosen: Plan, tier: Tier) -> bool:
     """Tell whether an answer may be long: it is not had in every tick, or nobody knows yet."""
     if tier is Tier.DEPTH:
-        return chosen.queues is tier  # from the management API's list, page by page
+        return chosen.queues is tier  # from the management API's list
     return tier in chosen.untried or tier in chosen.left_out or chosen.every_ms[tier] > chosen.every_ms[Tier.DEPTH]
 
 
@@ -171,7 +171,7 @@ def _ask_management(
 def _adding(
     taken: list[CallMeasure], node: str, tier: Tier, endpoint: Endpoint, ends: float
 ) -> Callable[[Measure], None]:
-    """Return what notes each call's cost. Past the tick's end it raises: nobody waits for the next page any more."""
+    """Return what notes each call's cost. Past the tick's end it raises: nobody waits for the next call any more."""
 
     def measured(cost: Measure) -> None:
         taken.append(

@@ -128,13 +128,13 @@ class Management:
         columns: str | None = QUEUE_COLUMNS,
         page_size: int = PAGE_SIZE,
     ) -> list[Queue]:
-        """Return queues with statistics, page by page. `columns` None asks for every field.
+        """Return queues with statistics, the dear way. `columns` None asks for every field.
 
-        The broker computes every queue's statistics for each page anew or takes them from its cache, so this is the
-        dear way (10,000 queues: 1 to 5 s of the broker's time [measured]).
+        All in one answer, as definitions are: with the counters of 10,000 queues alone that takes the broker 1.2 s of
+        its CPU, and 3.9 s in twenty pages [measured on 3.10].
         """
         query = {"columns": columns} if columns else {}
-        return self._paged(["queues", *_one_or_all(vhost)], Queue, query, page_size, vhost)
+        return self._whole_or_paged(["queues", *_one_or_all(vhost)], Queue, query, page_size, vhost)
 
     def queue_definitions(self, vhost: str | None = None, *, page_size: int = PAGE_SIZE) -> list[Queue]:
         """Return queues with definition, state, place and message totals, without statistics: the cheap way.
@@ -143,13 +143,8 @@ class Management:
         CPU in one answer of 2.9 MB, and 8.5 s in twenty pages [measured on 4.3]. An answer that would be larger than
         the client accepts is asked for page by page.
         """
-        segments, query = ["queues", *_one_or_all(vhost)], {"disable_stats": "true", "enable_queue_totals": "true"}
-        try:
-            return self._list(segments, Queue, query, vhost=vhost)
-        except AnswerError as error:
-            if error.kind is not ErrorKind.TOO_LARGE:
-                raise
-        return self._paged(segments, Queue, query, page_size, vhost)
+        query = {"disable_stats": "true", "enable_queue_totals": "true"}
+        return self._whole_or_paged(["queues", *_one_or_all(vhost)], Queue, query, page_size, vhost)
 
     def queue(self, vhost: str, name: str) -> Queue:
         """Return one queue with everything, its consumers included. Raises NotFoundError."""
@@ -272,6 +267,17 @@ class Management:
             return decode_list(answer.body, item)
         except MalformedError as error:
             raise refusals.malformed(answer, error, self.endpoint) from error
+
+    def _whole_or_paged(
+        self, segments: list[str], item: type[S], query: dict[str, str], page_size: int, vhost: str | None
+    ) -> list[S]:
+        """Return a list from one answer, or from pages where that answer is larger than the client accepts."""
+        try:
+            return self._list(segments, item, query, vhost=vhost)
+        except AnswerError as error:
+            if error.kind is not ErrorKind.TOO_LARGE:
+                raise
+        return self._paged(segments, item, query, page_size, vhost)
 
     def _paged(
         self, segments: list[str], item: type[S], query: dict[str, str], page_size: int, vhost: str | None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -22,7 +21,7 @@ from tests.collect.conftest import Tick, newest, register
 from tests.support.before_prometheus import before
 from tests.support.brokers import TestBroker
 from tests.support.builders import make_broker
-from tests.support.misbehaving import Behaviour, Request, Talk, answers, by_path, misbehaving, never, resets
+from tests.support.misbehaving import Behaviour, Request, Talk, answers, by_path, head, misbehaving, never, resets
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -150,8 +149,23 @@ def queues(number: int) -> list[dict[str, Any]]:
     ]
 
 
-def paged(pages: int, seconds: float) -> Callable[[Talk, Request], None]:
+def whole(seconds: float) -> Behaviour:
+    """A list of 80 queues in one answer that takes so long."""
+
+    def answer(talk: Talk, request: Request) -> None:
+        time.sleep(seconds)
+        answers(queues(80))(talk, request)
+
+    return answer
+
+
+def paged(pages: int, seconds: float) -> Behaviour:
+    """A list that is too large for one answer, in pages of ten queues that take so long each."""
+
     def page(talk: Talk, request: Request) -> None:
+        if "page=" not in request.path:
+            talk.send(head(length=10**9))
+            return
         time.sleep(seconds)
         number = int(request.path.partition("page=")[2].partition("&")[0])
         items = [{**one, "name": f"{one['name']}-{number}"} for one in queues(10)]
@@ -179,11 +193,14 @@ def test_a_list_of_many_slow_pages_is_given_up_at_the_deadline_and_counts(monkey
         assert len(management.paths) == asked
 
 
-def test_where_there_is_no_prometheus_a_long_list_of_queues_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("listed", [whole(1.5), paged(8, 0.2)])
+def test_where_there_is_no_prometheus_a_long_list_of_queues_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, listed: Behaviour
+) -> None:
     monkeypatch.setattr(scrape, "TICK_DEADLINE_S", 1.0)
     paths = {
         "/api/overview": answers({"rabbitmq_version": "4.0.5"}),
-        "/api/queues": paged(8, 0.2),
+        "/api/queues": listed,
         "/api/exchanges": answers([]),
     }
     with misbehaving(by_path(paths)) as management:

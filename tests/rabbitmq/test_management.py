@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pika
 import pytest
@@ -15,6 +15,7 @@ from brokers.rabbitmq.endpoint import Endpoint
 from brokers.rabbitmq.errors import ErrorKind, ForbiddenError, NoPermissionRowError, NotFoundError
 from brokers.rabbitmq.http import Client, Limits, Measure
 from brokers.rabbitmq.management import Management
+from brokers.rabbitmq.structs import Queue
 from tests.support.brokers import TestBroker
 
 NAMES = [
@@ -132,37 +133,21 @@ def _declare_many(amqp: pika.BlockingConnection) -> set[str]:
     return wanted
 
 
-def test_it_reads_more_than_one_page_of_queues(
-    management: Management, vhost: str, amqp: pika.BlockingConnection
+@pytest.mark.parametrize("call", [Management.queues, Management.queue_definitions])
+def test_it_reads_all_queues_in_one_answer_and_by_pages_where_that_is_too_large(
+    call: Callable[..., list[Queue]], management: Management, vhost: str, amqp: pika.BlockingConnection
 ) -> None:
     wanted = _declare_many(amqp)
     taken: list[Measure] = []
-    counted = Management(management.endpoint, client=management.client, measured=taken.append)
-    found = counted.queues(vhost)
+    whole = call(Management(management.endpoint, client=management.client, measured=taken.append), vhost)
+    assert {one.name for one in whole} == wanted
+    assert len(whole) == len(wanted)
+    assert ["page=" in measure.what for measure in taken] == [False]
+    narrow = Client(management.endpoint, Limits(max_bytes=taken.pop().bytes * 2 // 3))
+    found = call(Management(management.endpoint, client=narrow, measured=taken.append), vhost, page_size=260)
     assert {one.name for one in found} == wanted
     assert len(found) == len(wanted)
     assert [measure.what.partition("page=")[2][0] for measure in taken] == ["1", "2"]
-    taken.clear()
-    found = counted.queue_definitions(vhost)
-    assert {one.name for one in found} == wanted
-    assert len(found) == len(wanted)
-    assert ["page=" in measure.what for measure in taken] == [False]
-
-
-def test_it_reads_definitions_by_pages_where_the_whole_list_is_too_large(
-    management: Management, vhost: str, amqp: pika.BlockingConnection
-) -> None:
-    wanted = _declare_many(amqp)
-    taken: list[Measure] = []
-    whole = Management(management.endpoint, client=management.client, measured=taken.append)
-    assert {one.name for one in whole.queue_definitions(vhost)} == wanted
-    narrow = Client(management.endpoint, Limits(max_bytes=taken.pop().bytes * 2 // 3))
-    found = Management(management.endpoint, client=narrow, measured=taken.append).queue_definitions(
-        vhost, page_size=260
-    )
-    assert {one.name for one in found} == wanted
-    assert len(found) == len(wanted)
-    assert sum("page=" in measure.what for measure in taken) == 2
 
 
 def test_it_reads_an_empty_list(management: Management, vhost: str) -> None:
