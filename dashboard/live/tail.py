@@ -52,13 +52,13 @@ class Look:
 
 
 def look(before: Look, now_ms: int) -> Look:
-    """Ask the database: six cheap queries, whatever the number of brokers."""
-    highest = Snapshot.objects.aggregate(highest=Max("id"))["highest"] or 0
+    """Ask the database: five cheap queries, whatever the number of brokers."""
+    since = before.highest or Snapshot.objects.aggregate(highest=Max("id"))["highest"] or 0
+    newer = Snapshot.objects.filter(id__gt=since - _LOOK_BACK).order_by().values_list("broker_id")
+    newest_by_broker = dict(newer.annotate(newest=Max("id")))
     snapshots = dict(before.snapshots)
-    if highest != before.highest:
-        newer = Snapshot.objects.filter(id__gt=(before.highest or highest) - _LOOK_BACK, id__lte=highest).order_by()
-        for broker_id, newest in newer.values_list("broker_id").annotate(newest=Max("id")):
-            snapshots[broker_id] = max(newest, snapshots.get(broker_id, 0))
+    for broker_id, newest in newest_by_broker.items():
+        snapshots[broker_id] = max(newest, snapshots.get(broker_id, 0))
     revisions = dict(ObjectRevision.objects.values_list("broker_id", "value"))
     brokers = {
         broker.id: _standing(broker, revisions.get(broker.id, 0), now_ms)
@@ -66,7 +66,7 @@ def look(before: Look, now_ms: int) -> Look:
     }
     return Look(
         snapshots=snapshots,
-        highest=highest,
+        highest=max(since, *newest_by_broker.values()) if newest_by_broker else since,
         brokers=brokers,
         event=BrokerEvent.objects.aggregate(newest=Max("id"))["newest"] or 0,
         epoch=rights_epoch(),

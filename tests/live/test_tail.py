@@ -12,6 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from brokers.collect.models import BrokerEvent, PollState
 from brokers.series.metrics import Kind
+from brokers.series.models import Snapshot
 from dashboard.accounts.models import Role
 from dashboard.accounts.rights import bump_epoch
 from dashboard.live import tail as tail_module
@@ -45,6 +46,21 @@ def test_it_tells_of_which_broker_there_is_a_snapshot() -> None:
     second = look(first, NOW_MS)
     assert news(first, second) == frozenset({two.pk})
     assert second.highest > first.highest
+
+
+@pytest.mark.django_db
+def test_it_tells_of_a_snapshot_whose_transaction_ended_after_one_with_a_higher_id() -> None:
+    one, two = make_broker(), make_broker()
+    append_snapshot(one, queue(1))  # type: ignore[arg-type]
+    late = append_snapshot(two, queue(1))  # type: ignore[arg-type]
+    append_snapshot(one, queue(2))  # type: ignore[arg-type]
+    payload = Snapshot.objects.filter(id=late.id).values().get()
+    late.delete()
+    first = look(Look(), NOW_MS)
+    Snapshot.objects.create(**payload)
+    second = look(first, NOW_MS)
+    assert news(first, second) == frozenset({two.pk})
+    assert news(second, look(second, NOW_MS)) == frozenset()
 
 
 @pytest.mark.django_db
