@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brokers.lag.flow import Reading
-from brokers.lag.history import wrapped
+from brokers.lag.history import HORIZON_MS, wrapped
 from brokers.lag.inverse import Ages, advance, seed, take
 from brokers.registry.slots import Directory
 from brokers.series.codec import CorruptSnapshotError, Frame, Table, decode
@@ -151,8 +151,12 @@ def reading_of(frame: Frame, *, live: bool) -> Reading:
 
 
 def _remember(broker_id: int, kept: _Kept, now_ms: int, *, live: bool) -> None:
-    """Take the last minutes from the log."""
-    rows = Snapshot.objects.filter(broker_id=broker_id, at_ms__lt=now_ms, at_ms__gte=now_ms - _BACK_MS)
+    """Take from the log the last minutes that are there: a broker may have been paused, or out of reach."""
+    before = Snapshot.objects.filter(broker_id=broker_id, at_ms__lt=now_ms, at_ms__gte=now_ms - HORIZON_MS)
+    newest_ms = before.order_by("-id").values_list("at_ms", flat=True).first()
+    if newest_ms is None:
+        return
+    rows = before.filter(at_ms__gte=newest_ms - _BACK_MS)
     _take(kept, rows.order_by("-id").values_list("id", flat=True)[:_BACK_ROWS], live=live)
 
 

@@ -84,6 +84,20 @@ def test_a_head_from_before_those_minutes_keeps_its_age(known: tuple[Broker, Dir
     assert source == LagSource.COUNTERS
 
 
+def test_a_head_keeps_its_age_over_a_pause_in_which_the_process_began_anew(known: tuple[Broker, Directory]) -> None:
+    broker, directory = known
+    tick(broker, frame(0, 0, 0, 0), directory)
+    for place in range(1, 40):
+        tick(broker, frame(place, 300, 300, 0), directory)
+    keeper.forget()
+    # Half an hour later nothing has moved, and then half of it has left.
+    lag, source = tick(broker, frame(400, 300, 300, 0), directory)
+    assert lag == pytest.approx(2_000, rel=0.05)
+    assert source == LagSource.COUNTERS
+    lag, _ = tick(broker, frame(401, 150, 300, 150), directory)
+    assert lag == pytest.approx(2_000, rel=0.05)
+
+
 def test_a_queue_that_is_back_is_not_new_to_a_process_that_begins_either(known: tuple[Broker, Directory]) -> None:
     """The broker and the worker begin together; the broker tells of its queues one after the other."""
     broker, directory = known
