@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from brokers.lag import at_tick, watched
+from brokers.lag import at_tick, keeper, watched
 from brokers.lag.state import ConsumerState
 from brokers.registry import slots
 from brokers.registry.models import Broker
@@ -22,6 +22,13 @@ pytestmark = pytest.mark.django_db
 
 ACTS = [Act(45, 10, 200, 1, 100), Act(60, 10, 0, 1, 10, "never"), Act(30, 10, 200, 1, 100)]
 BEATS = Beats(1.0, 2.0, 3.0, polled_s=0.5)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered() -> None:
+    """Brokers of two tests may have the same number."""
+    watched.forget()
+    keeper.forget()
 
 
 def _frame(shown: Shown) -> Frame:
@@ -54,6 +61,39 @@ def test_a_worker_that_begins_anew_at_each_poll_names_the_same_states() -> None:
     anew = _polled(make_broker(), shown, forgetting=True)
     assert ConsumerState.STALLED in kept
     np.testing.assert_array_equal(kept, anew)
+
+
+def test_workers_that_take_turns_name_the_same_states_and_take_only_what_they_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shown = list(played(ACTS, BEATS))
+    kept = _polled(make_broker(), shown, forgetting=False)
+    broker = make_broker()
+    directory = _directory(broker)
+    workers: list[watched._Watch] = [watched._Watch(), watched._Watch()]
+    found = []
+    for number, one in enumerate(shown):
+        if number > 3:
+            monkeypatch.setattr(watched, "_rebuilt", lambda *_: pytest.fail("it went through minutes of the log again"))
+        watched._watches[broker.id] = workers[number // 2 % 2]
+        frame = at_tick.add(broker.id, _frame(one), directory)
+        append(broker.id, frame, 5000)
+        found.append(frame.table(Kind.QUEUE).value(0, "consumer_state"))
+    np.testing.assert_array_equal(kept, found)
+
+
+def test_habits_of_some_minutes_ago_are_known_to_a_worker_that_begins() -> None:
+    """A consumer that acknowledges every 150 s is not called stalled in between, whoever asks."""
+    acts = [Act(1_100, 1 / 150, 1 / 150, 1, 1, prefill=20)]
+    shown = list(played(acts, BEATS))
+    kept = _polled(make_broker(), shown, forgetting=False)
+    broker = make_broker()
+    begun = _polled(broker, shown[:190], forgetting=False)
+    at_tick.forget(broker.id)
+    begun += _polled(broker, shown[190:], forgetting=False)
+    assert ConsumerState.STALLED in kept[:100], "nobody knows at first"
+    assert ConsumerState.STALLED not in kept[120:]
+    assert ConsumerState.STALLED not in begun[120:]
 
 
 def test_a_frame_that_was_not_stored_is_not_remembered() -> None:
