@@ -11,7 +11,7 @@ import hypothesis
 import pika
 import pytest
 
-from brokers.lag import keeper
+from brokers.lag import keeper, watched
 from brokers.series import present, snapshots
 from dashboard.queries import chart_series, queue_asked
 from tests.support import brokers
@@ -112,6 +112,7 @@ def _fresh_memory() -> Iterator[None]:
     queue_asked.forget()
     snapshots.forget()
     keeper.forget()
+    watched.forget()
 
 
 def _broker_of_test(request: pytest.FixtureRequest) -> TestBroker:

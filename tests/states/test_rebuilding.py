@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from brokers.lag import at_tick, keeper, watched
+from brokers.lag import at_tick, watched
 from brokers.lag.state import ConsumerState
 from brokers.registry import slots
 from brokers.registry.models import Broker
@@ -22,13 +22,6 @@ pytestmark = pytest.mark.django_db
 
 ACTS = [Act(45, 10, 200, 1, 100), Act(60, 10, 0, 1, 10, "never"), Act(30, 10, 200, 1, 100)]
 BEATS = Beats(1.0, 2.0, 3.0, polled_s=0.5)
-
-
-@pytest.fixture(autouse=True)
-def _nothing_remembered() -> None:
-    """Brokers of two tests may have the same number."""
-    watched.forget()
-    keeper.forget()
 
 
 def _frame(shown: Shown) -> Frame:
