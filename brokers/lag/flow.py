@@ -20,31 +20,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from brokers.lag.beat import BEAT_MS, LATEST_BEAT_MS, SAMPLED_MS, Floats
+from brokers.lag.beat import BEAT_MS, LATEST_BEAT_MS, SAMPLED_MS, Floats, Reading
 from brokers.lag.purge import PURGED, note_held
 
 # A counter that is missing goes on at its last pace for so long; after that nothing is known.
 GUESSED_MS = 150_000
 # How much of what moved the surplus last is still held against a move the other way.
 _FADES = 0.7
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What was read of all queues at one moment, NaN for unknown; the arrays have one order.
-
-    `live`: the counters are as of now (Prometheus); else they too are up to a beat old (the management API).
-    """
-
-    at_ms: int
-    slots: NDArray[np.uint32]
-    total: Floats
-    published: Floats
-    acknowledged: Floats
-    live: bool = True
-    # Of `total`, what is with consumers; and how often messages were delivered once more. None: not told.
-    unacked: Floats | None = None
-    redelivered: Floats | None = None
 
 
 @dataclass(slots=True)

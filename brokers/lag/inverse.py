@@ -9,8 +9,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from brokers.lag.beat import BEAT_MS, SAMPLED_MS, Floats
-from brokers.lag.flow import GUESSED_MS, Flow, Reading, step
+from brokers.lag.beat import BEAT_MS, SAMPLED_MS, Floats, Reading
+from brokers.lag.flow import GUESSED_MS, Flow, step
 from brokers.lag.history import HORIZON_MS, SPACING, Arrivals, Counts, wrapped
 
 

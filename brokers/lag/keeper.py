@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from brokers.lag.flow import Reading
+from brokers.lag.beat import Reading
 from brokers.lag.history import HORIZON_MS, wrapped
 from brokers.lag.inverse import Ages, advance, seed, take
 from brokers.registry.slots import Directory

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from brokers.lag.beat import BEAT_MS, LATEST_BEAT_MS, Floats
-
-if TYPE_CHECKING:
-    from brokers.lag.flow import Reading
+from brokers.lag.beat import BEAT_MS, LATEST_BEAT_MS, Floats, Reading
 
 # What loses this share of its messages from one reading to the next was purged.
 PURGED = 0.5

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from brokers.lag.flow import Reading
+from brokers.lag.beat import Reading
 
 TICK_MS = 5_000
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brokers.lag.flow import Reading
+from brokers.lag.beat import Reading
 from brokers.lag.inverse import Ages, Lag, LagSource, advance, seed, take
 from tests.lag.simulated import TICK_MS, SimulatedQueue, purged, reading, served
 

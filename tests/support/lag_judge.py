@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from brokers.lag.flow import Reading
+from brokers.lag.beat import Reading
 from brokers.lag.inverse import Ages, LagSource, advance
 from brokers.lag.keeper import puts_at_tail
 from brokers.registry import slots
