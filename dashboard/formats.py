@@ -47,6 +47,11 @@ def rate(value: float) -> str:
     return _signed(f"{value:.2f}") if size_of < 0.095 else _three_digits(value)
 
 
+def exact_rate(value: float) -> str:
+    """Return the whole number where `rate` shortens it to millions, else nothing: `52,301,877`."""
+    return exact_count(value)
+
+
 def percent(share: float) -> str:
     """Say a share of 1: `61 %`, below ten `0.9 %`, and never `0 %` or `100 %` of what is neither."""
     if not math.isfinite(share):
@@ -115,6 +120,12 @@ def change(value: float) -> str:
         return "0"
     text = f"{abs(value):.1f}" if abs(value) < 9.95 else count(abs(value))
     return f"{'+' if value > 0 else '−'}{text}"
+
+
+def exact_change(value: float) -> str:
+    """Return the whole change where `change` shortens it to millions, else nothing: `+12,345,678`."""
+    whole = exact_count(abs(value))
+    return f"{'+' if value > 0 else '−'}{whole}" if whole else ""
 
 
 def duration(seconds_long: float) -> str:

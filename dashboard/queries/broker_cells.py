@@ -29,7 +29,8 @@ def rate(value: float, why: str, *, unit: bool = True) -> Cell:
     """A rate a second; its unit stands beside a large figure and in the head of a table's column."""
     if math.isnan(value):
         return Cell(text=UNKNOWN, unknown=why)
-    return Cell(text=formats.rate(value), unit="/s" if unit else "", zero=value == 0)
+    shown = formats.rate(value)
+    return Cell(text=shown, exact=formats.exact_rate(value), unit="/s" if unit else "", zero=value == 0)
 
 
 def lost(value: float, why: str) -> Cell:

@@ -67,4 +67,9 @@ def growth_cell(a_minute: float, why: str, *, unit: bool = False) -> Cell:
     """By how many messages a minute the backlog grows."""
     if math.isnan(a_minute):
         return Cell(text=formats.UNKNOWN, unknown=why)
-    return Cell(text=formats.change(a_minute), unit="/min" if unit else "", zero=abs(a_minute) < 0.05)
+    return Cell(
+        text=formats.change(a_minute),
+        exact=formats.exact_change(a_minute),
+        unit="/min" if unit else "",
+        zero=abs(a_minute) < 0.05,
+    )

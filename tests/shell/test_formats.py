@@ -47,6 +47,21 @@ def test_it_writes_counts_in_full_until_ten_million(value: float, text: str, exa
 
 
 @pytest.mark.parametrize(
+    ("value", "rate", "change"),
+    [
+        (42.0817, "", ""),
+        (9_999_999, "", ""),
+        (52_301_877.4, "52,301,877", "+52,301,877"),
+        (-52_301_877.4, "−52,301,877", "−52,301,877"),
+        (math.nan, "", ""),
+    ],
+)
+def test_it_tells_what_millions_shorten(value: float, rate: str, change: str) -> None:
+    assert formats.exact_rate(value) == rate
+    assert formats.exact_change(value) == change
+
+
+@pytest.mark.parametrize(
     ("value", "text"),
     [
         (0, "0"),
