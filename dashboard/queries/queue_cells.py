@@ -65,7 +65,7 @@ def figures(
         cells[f"{key}.{word}"] = cell.rate(cell.NAN if at else now[metric], why[metric])
         cells[f"{key}.{word}.spark"] = cell.spark(hour.values[metric], hour.times_ms, area=False)
     details = {
-        "ready": at or peak(hour, zone),
+        "ready": at or peak(hour, now["ready"], zone),
         "unacked": at or ("" if np.isnan(now["unacked"]) else "held by consumers"),
         "consumers": at or "subscribed",
         "publish": "",
@@ -150,14 +150,19 @@ def _size(number: float, why: str) -> Cell:
     return Cell(text=formats.size(number), exact=formats.exact_size(number), zero=number == 0)
 
 
-def peak(hour: Series, zone: dt.tzinfo) -> str:
-    """Say when in the last hour most messages waited."""
-    ready = hour.values["ready"]
+def peak(hour: Series, now: float, zone: dt.tzinfo) -> str:
+    """Say when in the last hour most messages waited; `now` is how many do, NaN for *unknown*.
+
+    What counts is the greatest single reading, not the mean of its minute.
+    """
+    ready = hour.high.get("ready", hour.values["ready"])
     if not len(ready) or np.isnan(ready).all():
         return ""
     highest = int(np.nanargmax(ready))
-    if ready[highest] == 0:
+    if max(ready[highest], 0 if np.isnan(now) else now) == 0:
         return "empty for an hour" if len(ready) > 50 else ""
+    if now >= ready[highest]:
+        return "highest of the hour"
     return f"peak {formats.count(float(ready[highest]))} at {formats.time_of_day(int(hour.times_ms[highest]), zone)}"
 
 
