@@ -21,7 +21,7 @@ from dashboard.queries.broker_facts import BrokerFacts, facts_of
 from dashboard.queries.broker_nodes import Finding, health, node_cells
 from dashboard.queries.broker_polled import Polled, polled
 from dashboard.queries.broker_publishing import Publishing, publishing
-from dashboard.queries.fleet import balance, churn, state_cell
+from dashboard.queries.fleet import churn, grows, state_cell
 from dashboard.queries.happened import Day, happened
 from dashboard.queries.held import held, read_ms
 from dashboard.queries.keys import vhost_key
@@ -224,13 +224,16 @@ def summary(facts: BrokerFacts) -> str:
 
 
 def _flow_sentence(facts: BrokerFacts) -> str:
-    entered, left = facts.total("publish_rate"), facts.total("ack_rate")
+    """Say what moves and whether more waits. What enters and what leaves are no balance: see `fleet.grows`."""
+    entered, left, grown = facts.total("publish_rate"), facts.total("ack_rate"), grows(facts)
     if not facts.fresh or math.isnan(entered) or math.isnan(left) or max(entered, left) < 0.05:
         return ""
-    against = f"{formats.rate(left)} /s acknowledged against {formats.rate(entered)} /s published."
-    if abs(left - entered) < max(0.5, 0.02 * max(entered, left)):
-        return f"As much leaves as enters: {against}"
-    return f"{'More' if left > entered else 'Less'} leaves than enters: {against}"
+    moves = f"{formats.rate(entered)} /s published, {formats.rate(left)} /s acknowledged"
+    if math.isnan(grown):
+        return f"{moves}."
+    if abs(grown) < 0.5:
+        return f"{moves}; as much waits as a minute ago."
+    return f"{moves}; what waits {'grows' if grown > 0 else 'shrinks'} by {formats.count(abs(round(grown)))} a minute."
 
 
 def _figures(facts: BrokerFacts) -> Cells:
@@ -259,7 +262,6 @@ def _figures(facts: BrokerFacts) -> Cells:
         f"{key}.publish.detail": Cell(text=_unroutable(facts)),
         f"{key}.ack": rate("ack_rate"),
         f"{key}.ack.spark": line("ack_rate", area=False),
-        f"{key}.ack.detail": Cell(text=balance(facts.total("publish_rate"), facts.total("ack_rate")) if not at else ""),
         f"{key}.redeliver": rate("redeliver_rate"),
         f"{key}.redeliver.detail": Cell(text=_redelivered(facts)),
     }

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brokers.collect.state import Condition
+from brokers.lag.present import column
 from dashboard import formats
 from dashboard.accounts.rights import Rights
 from dashboard.cells import Cell, Cells, View, shape_of
@@ -171,7 +172,7 @@ def figures(all_facts: Sequence[BrokerFacts], zone: dt.tzinfo) -> Cells:
     )
     cells["page.ack"] = cell.rate(sums["ack_rate"], why)
     cells["page.ack.spark"] = _line(summed_spark(fresh, "ack_rate"))
-    cells["page.ack.detail"] = Cell(text=balance(sums["publish_rate"], sums["ack_rate"]))
+    cells["page.ack.detail"] = Cell(text=trend(sum(grows(facts) for facts in fresh)) if fresh else "")
     letters = [group for facts in fresh for group in facts.dead_letters]
     cells["page.dead"] = cell.count(sum(group.letters for group in letters) if fresh else cell.NAN, why)
     cells["page.dead.detail"] = Cell(
@@ -213,8 +214,29 @@ def summed_spark(all_facts: Iterable[BrokerFacts], metric: str) -> tuple[NDArray
     return (np.arange(first, last + 1) * MINUTE_MS).astype(np.int64), total
 
 
+def grows(facts: BrokerFacts) -> float:
+    """Return by how many messages a minute all that waits on a broker grows, NaN for *unknown*.
+
+    Rates can't tell it: what is published once is acknowledged once in each queue that it reached, and reading a
+    stream removes nothing.
+    """
+    if facts.shown is None:
+        return math.nan
+    grown = column(facts.shown, facts.kind, "growth")
+    if not facts.whole:
+        grown = grown[np.isin(facts.shown.table(facts.kind).slots, facts.vhost_slots)]
+    return float(grown.sum()) if len(grown) else math.nan
+
+
+def trend(a_minute: float) -> str:
+    """Say whether what waits grows: `backlog +1,204 a minute`."""
+    if math.isnan(a_minute):
+        return ""
+    return "backlog as it was" if abs(a_minute) < 0.5 else f"backlog {formats.change(round(a_minute))} a minute"
+
+
 def balance(entered: float, left: float) -> str:
-    """Say whether more leaves than enters; rates a second."""
+    """Say whether more leaves a queue than enters it; rates a second."""
     if math.isnan(entered) or math.isnan(left):
         return ""
     difference = left - entered

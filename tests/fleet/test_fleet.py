@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 import zoneinfo
 
@@ -19,7 +20,7 @@ from dashboard.accounts.models import Role
 from dashboard.accounts.rights import rights_of
 from dashboard.queries.broker import broker_page
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
-from dashboard.queries.fleet import answered, balance, churn, fleet, summary, summed_spark
+from dashboard.queries.fleet import answered, balance, churn, fleet, grows, summary, summed_spark, trend
 from tests.support.builders import Seen, append_snapshot, make_broker, make_user, seen_queue
 
 pytestmark = pytest.mark.django_db
@@ -199,6 +200,28 @@ def test_it_says_how_entering_and_leaving_compare() -> None:
     assert balance(100, 174).endswith("more than published")
     assert balance(float("nan"), 3) == ""
     assert churn(0.2, 0.15) == "12 opened, 9 closed a minute"
+
+
+def test_it_says_whether_what_waits_grows_by_depths_and_not_by_rates() -> None:
+    assert trend(1_204.4) == "backlog +1,204 a minute"
+    assert trend(-34) == "backlog −34 a minute"
+    assert trend(0.3) == "backlog as it was"
+    assert trend(float("nan")) == ""
+    # Twelve a second are published once and acknowledged in five queues each; in a sixth they wait.
+    end = now()
+    broker = make_broker("fan-out")
+    for seconds in range(90, -1, -10):
+        done = 12 * (90 - seconds)
+        append_snapshot(
+            broker,
+            {},
+            whole={"ready": done, "unacked": 0, "published": 1_000 + done, "acknowledged": 1_000 + 5 * done},
+            at_ms=end - seconds * 1_000,
+        )
+    [seen] = facts_of(rights_of(make_user("v", Role.VIEWER)), end)
+    assert grows(seen) == pytest.approx(720, rel=0.02)
+    shown = fleet(rights_of(make_user("w", Role.VIEWER)), dt.UTC, end)
+    assert shown.cells["page.ack.detail"].text == "backlog +720 a minute"
 
 
 def test_it_sums_an_hour_over_brokers_and_keeps_gaps() -> None:
