@@ -36,12 +36,17 @@ def matching(rows: Rows, selection: Selection, params: Params, where: str) -> st
 
 
 def waiting(rows: Rows, selection: Selection) -> str:
-    """Say how many of the queues that match have a backlog, and how many of these nobody consumes."""
+    """Say how many of the queues that match have a backlog, and how many of these nobody consumes.
+
+    Queues of brokers that are silent count in neither, as in what `matching` sums.
+    """
+    fresh = rows.flag("fresh")[selection.ordered]
+    counted = selection.ordered[fresh] if fresh.any() else selection.ordered
     with np.errstate(invalid="ignore"):
-        backlog = int((rows.figure("ready")[selection.ordered] > 0).sum())
+        backlog = int((rows.figure("ready")[counted] > 0).sum())
     if not backlog:
         return ""
-    lonely = int((ranks(rows)[selection.ordered] == rank_of(State.STOPPED)).sum())
+    lonely = int((ranks(rows)[counted] == rank_of(State.STOPPED)).sum())
     has = "has" if backlog == 1 else "have"
     said = f"{formats.count(backlog)} {has} a backlog"
     if lonely == backlog:

@@ -13,6 +13,7 @@ from dashboard.queries.queues_columns import COLUMNS, SORTABLE
 from dashboard.queries.queues_params import PAGE_SIZES, Params
 from dashboard.queries.queues_select import page_of, select
 from dashboard.queries.queues_table import Rows
+from dashboard.queries.queues_words import matching, waiting
 from tests.queues.made import NAN, names, part, queue
 
 SHOP = part(
@@ -218,3 +219,14 @@ def test_it_covers_everything_exactly_once_by_its_pages(total: int, size: int, a
     rows = list(range(total))
     assert [row for number in range(pages) for row in rows[number * size : (number + 1) * size]] == rows
     assert total == 0 or rows[(pages - 1) * size :]
+
+
+def test_it_counts_backlogs_and_consumers_over_the_same_queues() -> None:
+    silent = part([queue("away", "x", ready=4, unacked=0, consumers=0)], broker_id=2, broker="edge", fresh=False)
+    both = Rows([SHOP, silent])
+    assert matching(both, select(both, Params()), Params(), "") == (
+        "8 queues, 121 ready in those that tell, 1 unknown, without 1 that are stale."
+    )
+    assert waiting(both, select(both, Params())) == "4 have a backlog, 1 of them no consumer."
+    alone = Rows([silent])
+    assert waiting(alone, select(alone, Params())) == "1 has a backlog."
