@@ -14,7 +14,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from dashboard.accounts.rights import Role, rights_for
-from dashboard.queries.queues import queue_list, read_params
+from dashboard.queries.queues import queue_list, read_params, unread_params
 
 # What htmx swaps when the list is filtered, ordered or turned over.
 TARGET = "queues-table"
@@ -28,13 +28,15 @@ def queues_page(request: HttpRequest, broker_id: int | None = None) -> HttpRespo
     Asked by htmx for the table, answer with it and what else depends on the question. `part=rows` gives the rows alone.
     """
     rights = rights_for(request)
-    params = read_params(dict(request.GET.lists()))
+    asked = dict(request.GET.lists())
+    params = read_params(asked)
     shown = queue_list(rights, params, timezone.get_current_timezone(), time.time_ns() // 1_000_000, broker_id)
     if shown is None:
         raise Http404("There is no such broker, or none that you may see.")
     context = {
         "list": shown,
         "page": shown,
+        "unread": unread_params(asked),
         "facts": shown.one,
         "live": shown.cells,
         "rights": rights,

@@ -21,9 +21,10 @@ from dashboard.queries.broker_facts import BrokerFacts, facts_of
 from dashboard.queries.broker_polled import polled
 from dashboard.queries.queues_columns import CHOOSABLE, SORTABLE, Column, shown_columns
 from dashboard.queries.queues_filters import Chip, Choices, Link, chips, choices, loosenings, sizes
-from dashboard.queries.queues_params import Params, parse
+from dashboard.queries.queues_params import Params, parse, unread
 from dashboard.queries.queues_rows import QueueRow, lines_of, row_of
 from dashboard.queries.queues_select import Selection, page_of, select
+from dashboard.queries.queues_states import State
 from dashboard.queries.queues_table import Part, Rows, traits_of
 from dashboard.queries.queues_words import matching, range_shown, several_queues, waiting
 
@@ -167,7 +168,12 @@ class QueueList:
 
 def read_params(data: Any) -> Params:
     """Read a question from an address (`dict(QueryDict.lists())`) or a subscription's parameters."""
-    return parse(data, CHOOSABLE, SORTABLE)
+    return parse(data, CHOOSABLE, SORTABLE, tuple(State))
+
+
+def unread_params(data: dict[str, list[str]]) -> tuple[str, ...]:
+    """Say what of an address `read_params` could not use, and what is shown instead."""
+    return unread(data, CHOOSABLE, SORTABLE, tuple(State))
 
 
 def queue_list(

@@ -19,6 +19,12 @@ DEFAULT_SORT = "-state"
 _LONGEST = 500
 _FLAGS = ("regex", "backlog", "no_consumers", "dlq")
 _TEXTS = ("name", "vhost", "type", "state")
+_YES = frozenset({"1", "true", "on", "yes"})
+_NO = frozenset({"", "0", "false", "off", "no"})
+# What an address may have; `part` asks for the rows alone.
+_NAMES = frozenset({*_TEXTS, *_FLAGS, "sort", "cols", "page", "page_size", "part"})
+# So many sentences on what was not understood are shown.
+_SAID = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,11 +94,12 @@ class Params:
         return found
 
 
-def parse(data: Mapping[str, Any], columns: Iterable[str], sortable: Iterable[str]) -> Params:
+def parse(data: Mapping[str, Any], columns: Iterable[str], sortable: Iterable[str], states: Iterable[str]) -> Params:
     """Read a question from lists of strings by name (`dict(QueryDict.lists())`) or plain values (a subscription).
 
     Of a value that comes twice the last counts. What can't be understood falls back to its default: an address that
-    was cut off or made by hand still shows a list. `columns` and `sortable` are the keys that there are.
+    was cut off or made by hand still shows a list, and `unread` says what of it does not count. `columns`, `sortable`
+    and `states` are those that there are.
     """
     given = {name: _strings(value) for name, value in data.items() if isinstance(name, str)}
 
@@ -102,7 +109,9 @@ def parse(data: Mapping[str, Any], columns: Iterable[str], sortable: Iterable[st
     there = set(columns)
     sort = last("sort")
     texts: dict[str, Any] = {name: _clean(last(name)) for name in _TEXTS}
-    flags: dict[str, Any] = {name: last(name).lower() in {"1", "true", "on", "yes"} for name in _FLAGS}
+    if texts["state"] not in set(states):
+        texts["state"] = ""
+    flags: dict[str, Any] = {name: last(name).lower() in _YES for name in _FLAGS}
     return Params(
         **texts,
         **flags,
@@ -111,6 +120,36 @@ def parse(data: Mapping[str, Any], columns: Iterable[str], sortable: Iterable[st
         page=min(_whole(last("page"), 1), 1_000_000),
         page_size=size if (size := _whole(last("page_size"), 0)) in PAGE_SIZES else PAGE_SIZES[0],
     )
+
+
+def unread(
+    data: Mapping[str, list[str]], columns: Iterable[str], sortable: Iterable[str], states: Iterable[str]
+) -> tuple[str, ...]:
+    """Say what of an address `parse` could not use, and what is shown instead, a sentence each."""
+    last = {name: values[-1] for name, values in data.items() if values and values[-1]}
+    said = [f"{_quoted(name)} is no filter of this list: it is left out." for name in data if name not in _NAMES]
+    if last.get("state") and last["state"] not in set(states):
+        said.append(f"There is no state {_quoted(last['state'])}: queues in any state are shown.")
+    unclear = [name for name in _FLAGS if last.get(name, "").lower() not in _YES | _NO]
+    said += [f"{_quoted(f'{name}={last[name]}')} is neither yes nor no: it is left out." for name in unclear]
+    if last.get("sort") and last["sort"].removeprefix("-") not in set(sortable):
+        said.append(f"There is no column {_quoted(last['sort'].removeprefix('-'))} to sort by: the worst come first.")
+    unknown = set(data.get("cols", ())) - {*columns, ""}
+    said += [f"There is no column {_quoted(one)}: it is left out." for one in sorted(unknown)]
+    if last.get("page") and not _whole(last["page"], 0):
+        said.append(f"There is no page {_quoted(last['page'])}: the first is shown.")
+    if last.get("page_size") and _whole(last["page_size"], 0) not in PAGE_SIZES:
+        *some, most = PAGE_SIZES
+        sizes = f"{', '.join(map(str, some))} or {most}"
+        said.append(f"A page has {sizes} rows, not {_quoted(last['page_size'])}: {PAGE_SIZES[0]} are shown.")
+    if len(said) > _SAID:
+        said[_SAID - 1 :] = [f"{len(said) - _SAID + 1} more of the address was not understood and is left out."]
+    return tuple(said)
+
+
+def _quoted(text: str) -> str:
+    short = _clean(text)
+    return f"“{short[:39]}…”" if len(short) > 40 else f"“{short}”"
 
 
 def _strings(value: Any) -> list[str]:

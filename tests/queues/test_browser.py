@@ -73,6 +73,21 @@ def test_it_filters_while_one_types(
     expect(page.locator(NAMES)).to_have_count(4)
 
 
+def test_it_says_what_of_an_address_it_did_not_understand_until_the_question_is_another(
+    page: Page, server: DashboardServer, vhost: str, filled: object
+) -> None:
+    opened(page, server, vhost, "&sort=name&state=stoped&colour=red")
+    said = page.locator("#queues-unread")
+    expect(said).to_contain_text("“colour” is no filter of this list: it is left out.")
+    expect(said).to_contain_text("There is no state “stoped”: queues in any state are shown.")
+    expect(page.locator("select[name=state]")).to_have_value("")
+    expect(page.locator(NAMES)).to_have_text(["alpha", "beta", "delta", "gamma"])
+    page.locator("#queues-name").fill("ta")
+    expect(page.locator(NAMES)).to_have_text(["beta", "delta"])
+    expect(said).to_be_hidden()
+    expect(page).to_have_url(f"{server.url}/queues?name=ta&vhost={vhost}&sort=name")
+
+
 def test_it_orders_by_a_click_both_ways_and_by_quick_filters(
     page: Page, server: DashboardServer, vhost: str, filled: object
 ) -> None:

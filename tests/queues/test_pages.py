@@ -175,7 +175,8 @@ def test_it_answers_htmx_with_the_table_and_what_depends_on_it() -> None:
     assert "<html" not in page
     assert page.lstrip().startswith('<div class="tw tw--fill" id="queues-table"')
     beside = set(re.findall(r'id="([a-z-]+)"[^>]* hx-swap-oob="true"', page))
-    assert beside == {"queues-said", "queues-error", "queues-chips", "queues-foot", "queues-columns-count"}
+    parts = {"queues-said", "queues-error", "queues-unread", "queues-chips", "queues-foot", "queues-columns-count"}
+    assert beside == parts
     whole = text(client, queues_url(broker.pk))
     assert all(f'id="{one}"' in whole for one in beside)
     assert "hx-swap-oob" not in whole

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from django.http import QueryDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.queries.queues import read_params
+from dashboard.queries.queues import read_params, unread_params
 from dashboard.queries.queues_columns import CHOOSABLE, SORTABLE
 from dashboard.queries.queues_params import PAGE_SIZES, Params
+from dashboard.queries.queues_states import State
 
 TEXT = st.text(max_size=80).filter(lambda text: not any(0xD800 <= ord(letter) < 0xE000 for letter in text))
 QUESTIONS = st.builds(
@@ -19,7 +21,7 @@ QUESTIONS = st.builds(
     regex=st.booleans(),
     vhost=TEXT,
     type=st.sampled_from(["", "classic", "quorum", "stream"]),
-    state=TEXT,
+    state=st.sampled_from(["", *State]).map(str),
     backlog=st.booleans(),
     no_consumers=st.booleans(),
     dlq=st.booleans(),
@@ -76,3 +78,34 @@ def test_it_takes_the_last_of_two() -> None:
 
 def test_it_mends_half_characters() -> None:
     assert read_params({"name": "\ud800x"}).name == "?x"
+
+
+@given(QUESTIONS)
+def test_it_has_nothing_to_say_of_its_own_addresses(params: Params) -> None:
+    assert not unread_params(dict(QueryDict(params.query().removeprefix("?")).lists()))
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("state=stoped", "There is no state “stoped”: queues in any state are shown."),
+        ("colour=red&name=a", "“colour” is no filter of this list: it is left out."),
+        ("backlog=maybe", "“backlog=maybe” is neither yes nor no: it is left out."),
+        ("backlog=0&dlq=&state=&type=", ""),
+        ("sort=-sise", "There is no column “sise” to sort by: the worst come first."),
+        ("cols=ready&cols=readdy", "There is no column “readdy”: it is left out."),
+        ("page=last", "There is no page “last”: the first is shown."),
+        ("page_size=70", "A page has 50, 100 or 200 rows, not “70”: 50 are shown."),
+        ("state=" + 300 * "x", f"There is no state “{39 * 'x'}…”: queues in any state are shown."),
+    ],
+)
+def test_it_says_what_of_an_address_it_did_not_understand(query: str, says: str) -> None:
+    asked = dict(QueryDict(query).lists())
+    assert " ".join(unread_params(asked)) == says
+    assert read_params(asked).state == ""
+
+
+def test_it_does_not_go_on_for_ever_about_it() -> None:
+    said = unread_params({f"x{number}": ["1"] for number in range(300)})
+    assert len(said) == 4
+    assert said[-1] == "297 more of the address was not understood and is left out."
