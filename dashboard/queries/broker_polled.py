@@ -14,6 +14,7 @@ from brokers.series.metrics import RATES, Kind
 from brokers.series.present import Present
 from dashboard import formats
 from dashboard.cells import Cell, Cells
+from dashboard.queries.poll_ledger import spent_cell
 from dashboard.queries.poll_tiers import TiersShown, tiers_shown
 
 # The share of a broker's time that watching it may take before a page says so.
@@ -100,7 +101,10 @@ def polled(poll: PollState, now_ms: int, shown: Present | None) -> Polled:
     for at, call in enumerate(tick.calls):
         cells[f"{key}.call.{at}.time"] = Cell(text=formats.seconds(call.seconds))
         cells[f"{key}.call.{at}.size"] = Cell(text=_sizes(call.bytes, call.wire_bytes))
-    tiers = tiers_shown(decode_pace(poll.pace), budget_of(poll.broker), asked_s * 1000, key, now_ms)
+    pace, budget = decode_pace(poll.pace), budget_of(poll.broker)
+    aside = health.definitions.broker_s * 1000 / health.definitions_every_ms
+    cells[f"{key}.spent"] = spent_cell(pace.spent, budget, aside, now_ms)
+    tiers = tiers_shown(pace, budget, asked_s * 1000, key, now_ms)
     cells |= tiers.cells
     return Polled(
         tiers=tiers,
