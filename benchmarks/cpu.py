@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import psutil
@@ -27,3 +28,10 @@ def listener(port: int) -> int:
         if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.pid:
             return one.pid
     raise AssertionError(f"Nothing of this machine listens on port {port}.")
+
+
+def idle(pid: int, seconds_long: float) -> float:
+    """Return the CPU seconds a second that a process spends for so long, nothing being asked of it."""
+    began, before = time.monotonic(), seconds(pid)
+    time.sleep(seconds_long)
+    return (seconds(pid) - before) / (time.monotonic() - began)

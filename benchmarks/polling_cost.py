@@ -1,20 +1,23 @@
 """What polling costs: the broker against its official UI, and us against Prometheus, on one broker with 10,000 queues.
 
-Stretches of time with the same traffic, in turns: Warren polls, nobody looks, the official UI's page is open; at last
-Warren and Prometheus at once, from which bytes a sample, CPU a scrape and memory come.
+Warren's first minutes with the broker; then, once its plan has settled, stretches of time with the same traffic, in
+turns: Warren polls, the official UI's page is open, and nobody looks right before and after each; beside that each kind
+of call that Warren made, repeated. At last Warren and Prometheus at once, from which bytes a sample, CPU a scrape and
+memory come.
 """
 
 from __future__ import annotations
 
 import json
-import sqlite3
+import math
 import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
@@ -22,6 +25,7 @@ import requests
 from benchmarks import cpu
 from benchmarks.history_reads import ask
 from benchmarks.load import Traffic, many_queues, queue_names
+from benchmarks.polling_calls import Watched, cost_of_each, stored
 from benchmarks.prometheus import Prometheus, binaries, scrape_of
 from benchmarks.results import Result, table
 from tests.support.brokers import TestBroker
@@ -40,10 +44,28 @@ _FAMILIES = ("queue_coarse_metrics", "queue_consumer_count")
 
 # Messages a second: mixed traffic that leaves the broker's idle CPU steady enough to tell a percent of a core in it.
 _RATE = 50
-# Warren's stretch is so much longer than the others': tiers that are read once a minute or two must count as often as
-# they come.
-LONGER = 4
-_CALLS = 20
+# Warren's first minutes with a broker, and how long its plan has to settle after them, seconds.
+FIRST_S = 300
+SETTLE_S = 150
+# A stretch in which Warren polls is so much longer than one with the page open or nobody looking: tiers that are read
+# once in minutes must count as often as they come.
+LONGER = 5
+
+
+@dataclass(frozen=True)
+class Above:
+    """CPU above idle, milliseconds a second: the mean of some stretches, and its standard error."""
+
+    mean: float
+    error: float
+
+    @classmethod
+    def of(cls, found: Sequence[float]) -> Above:
+        error = statistics.stdev(found) / math.sqrt(len(found)) if len(found) > 1 else math.nan
+        return cls(statistics.mean(found), error)
+
+    def __str__(self) -> str:
+        return f"{self.mean:.1f} +- {self.error:.1f}"
 
 
 def run(
@@ -51,34 +73,49 @@ def run(
     folder: Path,
     *,
     queues: int = 10_000,
-    settle_s: int = 90,
-    stretch_s: int = 60,
-    rounds: int = 2,
+    stretch_s: int = 30,
+    rounds: int = 3,
     together_s: int = 660,
 ) -> list[Result]:
-    """Measure on a broker that is ours and on this machine."""
+    """Measure on a broker that is ours and on this machine. Without `together_s` Prometheus is left out."""
     beam = cpu.listener(urlsplit(broker.management).port or 15672)
     with many_queues(broker, queues) as vhosts, Traffic(broker, vhosts[0], queue_names(broker, vhosts[0], 40), _RATE):
+        # What a broker does after it was given so many queues is not what it does when idle.
+        time.sleep(stretch_s)
+        before = cpu.idle(beam, 2 * stretch_s) * 1000
+        began, spent = time.monotonic(), cpu.seconds(beam)
         server = start_dashboard(folder / "warren", brokers=(f"{broker.management_url}#bench",))
         try:
             api = server.api(_token(server))
             broker_id = _wait(server, api, queues)
-            # The budget finds its cadences within the first polls of each tier.
-            time.sleep(settle_s)
-            results = _of_the_broker(broker, beam, server, api, broker_id, stretch_s, rounds)
+            first = _watched_first(server, beam, began, spent)
+            results = _of_the_broker(broker, beam, server, api, broker_id, stretch_s, rounds, (before, *first))
             print(table(results), flush=True)
-            # Prometheus has no budget: for the comparison with it there is none here either.
-            answer = api.patch(
-                f"{server.url}/api/v1/brokers/{broker_id}",
-                json={"budget_percent": 50, "budget_kb_s": 100_000},
-                timeout=60,
-            )
-            assert answer.ok, answer.text
-            results += _together(broker, server, folder, together_s)
+            if together_s:
+                # Prometheus has no budget: for the comparison with it there is none here either.
+                answer = api.patch(
+                    f"{server.url}/api/v1/brokers/{broker_id}",
+                    json={"budget_percent": 50, "budget_kb_s": 100_000},
+                    timeout=60,
+                )
+                assert answer.ok, answer.text
+                results += _together(broker, server, folder, together_s)
         finally:
             server.stop()
-        results += _on_disk(server, folder)
+        if together_s:
+            results += _on_disk(server, folder)
     return results
+
+
+def _watched_first(server: DashboardServer, beam: int, began: float, spent: float) -> tuple[float, list[float]]:
+    """Return the CPU, ms a second, of the first minutes since Warren was started, and the periods of depth since."""
+    watched = Watched(_database(server))
+    with watched.polling():
+        time.sleep(max(0.0, began + FIRST_S - time.monotonic()))
+        first = (cpu.seconds(beam) - spent) / (time.monotonic() - began) * 1000
+        time.sleep(SETTLE_S)
+    print(f"calls of the first {FIRST_S + SETTLE_S} s: {dict(watched.calls)}", flush=True)
+    return first, watched.depth_s
 
 
 def _of_the_broker(
@@ -89,54 +126,73 @@ def _of_the_broker(
     broker_id: int,
     stretch_s: int,
     rounds: int,
+    first: tuple[float, float, list[float]],
 ) -> list[Result]:
     """Return what the broker spends on our polling and on its official UI, in turns; leave Warren polling."""
-    idle: list[float] = []
-    ours: list[float] = []
-    theirs: dict[str, list[float]] = {name: [] for name in _UI}
+    watched = Watched(_database(server))
+    found: dict[str, list[float]] = {name: [] for name in ("ours", *_UI)}
+    _post(server, api, broker_id, "pause")
+    idle = [_spent(beam, stretch_s, lambda: None)]
     for _ in range(rounds):
-        ours.append(_spent(beam, LONGER * stretch_s, lambda: None))
+        _post(server, api, broker_id, "resume")
+        with watched.polling():
+            ours = _spent(beam, LONGER * stretch_s, lambda: None)
         ticks = _ticks_now(server)
         _post(server, api, broker_id, "pause")
-        idle.append(_spent(beam, stretch_s, lambda: None))
-        for name, calls in _UI.items():
-            theirs[name].append(_spent(beam, stretch_s, _page_open(broker, calls)))
-        idle.append(_spent(beam, stretch_s, lambda: None))
-        _post(server, api, broker_id, "resume")
-        time.sleep(stretch_s)
-    base = statistics.mean(idle)
-    print(f"the broker's CPU in ms a second: idle {idle}, Warren polls {ours}, official UI {theirs}")
+        for name, each in found.items():
+            spent = ours if name not in _UI else _spent(beam, stretch_s, _page_open(broker, _UI[name]))
+            idle.append(_spent(beam, stretch_s, lambda: None))
+            # The idle broker has its ups and downs: what counts is the time right before and right after.
+            each.append(spent - statistics.mean(idle[-2:]))
+    print(f"the broker's CPU in ms a second: idle {_rounded(idle)}; above the idle time beside it:")
+    print("  ".join(f"{name} {_rounded(each)}" for name, each in found.items()))
     print(f"plan and last measures: {ticks}")
-    polling = statistics.mean(ours) - base
-    page = {name: statistics.mean(spent) - base for name, spent in theirs.items()}
-    # The management API answers a call that comes again at once from its cache: a refresh is measured at its 5 s.
-    reading = _cpu_of_call(
-        beam, _page_open(broker, (f"{broker.prometheus}/detailed?family={'&family='.join(_FAMILIES)}",))
-    )
-    told = "the official UI's queue page at 5 s"
+    above = {name: Above.of(each) for name, each in found.items()}
+    by_calls = _by_calls(broker, beam, watched)
+    _post(server, api, broker_id, "resume")
+    print(f"above idle, ms a second, each with its standard error: {', '.join(f'{k} {v}' for k, v in above.items())}")
+    refresh = {name: f"the official UI's queue page at 5 s, {name}" for name in _UI}
+    before, first_ms, depth_s = first
+    idle_ms = statistics.mean([before, *idle])
+    ways = {
+        "the broker's CPU for our polling, in turns": above["ours"].mean,
+        "the broker's CPU for our polling, call by call": by_calls,
+    }
     return [
         *(
-            Result("the broker's CPU for our polling", polling, "ms a second", f"{told}, {name}", spent)
-            for name, spent in page.items()
+            Result(way, ours, "ms a second", refresh[name], above[name].mean)
+            for way, ours in ways.items()
+            for name in _UI
+        ),
+        Result(
+            f"the broker's CPU above idle in Warren's first {FIRST_S} s",
+            first_ms - idle_ms,
+            "ms a second",
+            "the same, sorted by ready",
+            above["sorted by ready"].mean,
         ),
         Result("the broker's CPU while nobody looks: least", min(idle), "ms a second", "most", max(idle)),
-        *(
-            Result("the broker's CPU for one reading of depths", reading, "ms", f"one refresh, {name}", spent * 5)
-            for name, spent in page.items()
-        ),
+        Result("depth is read every: at the end", watched.depth_s[-1], "s", "at most so far", max(depth_s)),
     ]
 
 
-def _cpu_of_call(pid: int, call: Callable[[], object]) -> float:
-    """Return the milliseconds of CPU that a process spends on a call, those of what it does anyway taken off."""
-    call()
-    began, before = time.monotonic(), cpu.seconds(pid)
-    for _ in range(_CALLS):
-        call()
-    took, spent = time.monotonic() - began, cpu.seconds(pid) - before
-    before = cpu.seconds(pid)
-    time.sleep(took)
-    return (spent - (cpu.seconds(pid) - before)) / _CALLS * 1000
+def _by_calls(broker: TestBroker, beam: int, watched: Watched) -> float:
+    """Return the CPU, ms a second, of the calls that Warren made while it was watched: each kind's by how often."""
+    cost = cost_of_each(broker, beam, watched.calls)
+    total = 0.0
+    for what, count in watched.calls.most_common():
+        a_second = cost[what] * count / watched.seconds
+        total += a_second
+        print(f"{what}: {count} times in {watched.seconds:.0f} s, {cost[what]:.1f} ms each: {a_second:.2f} ms a second")
+    return total
+
+
+def _rounded(found: Sequence[float]) -> list[float]:
+    return [round(one, 1) for one in found]
+
+
+def _database(server: DashboardServer) -> Path:
+    return server.data_dir / "warren.sqlite3"
 
 
 def _together(broker: TestBroker, server: DashboardServer, folder: Path, together_s: int) -> list[Result]:
@@ -268,12 +324,8 @@ def _post(server: DashboardServer, api: requests.Session, broker_id: int, do: st
     assert answer.ok, answer.text
 
 
-def _measured(server: DashboardServer) -> dict[str, float]:
-    path = server.data_dir / "warren.sqlite3"
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as database:
-        (content,) = database.execute("SELECT measures FROM collect_pollstate").fetchone()
-    measures: dict[str, float] = json.loads(content)
-    return measures
+def _measured(server: DashboardServer) -> dict[str, Any]:
+    return stored(_database(server))[0]
 
 
 def _ticks_now(server: DashboardServer) -> str:
