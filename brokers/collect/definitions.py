@@ -14,12 +14,14 @@ from typing import TypeVar
 from django.db import DatabaseError
 
 from brokers.collect import channels, measures, streams
+from brokers.collect.budget import Tier, decode_pace, definitions_share
 from brokers.collect.claims import Lane, holds, release
 from brokers.collect.clients import clients_of
 from brokers.collect.definitions_facts import Told, told
 from brokers.collect.definitions_read import Declared, read
 from brokers.collect.measures import CallMeasure, TickMeasures
 from brokers.collect.models import PollState
+from brokers.collect.pace import budget_of
 from brokers.collect.plan import definitions_every_ms
 from brokers.collect.poll import Outcome, now_ms
 from brokers.lag.keeper import ages_of
@@ -86,11 +88,13 @@ def _read(broker: Broker, token: str, began_ms: int) -> Outcome:
         rows={str(kind): len(details) for kind, details in found.details.items()} | {"changed": changed},
         complete=not found.said,
     )
+    stored = PollState.objects.filter(broker=broker).values_list("pace", flat=True).first()
+    part = definitions_share(budget_of(broker), decode_pace(stored or b"").of(Tier.DEPTH).cost)
     return _end(
         broker,
         token,
         definitions_ms=ended_ms,
-        definitions_due_ms=ended_ms + definitions_every_ms(objects, cost.broker_s),
+        definitions_due_ms=ended_ms + definitions_every_ms(objects, cost.broker_s, part),
         definitions_error=" ".join(found.said),
         definitions_measures=measures.encode(cost),
         publishers=channels.encode(seen),

@@ -80,7 +80,7 @@ def read(clients: Clients, *, deadline_s: float = DEADLINE_S, max_bytes: int = M
 
     def measured(cost: Measure) -> None:
         nonlocal left
-        found.measures.append(CallMeasure(cost.what, "", cost.seconds, cost.bytes, cost.wire_bytes))
+        found.measures.append(CallMeasure(cost.what, "", cost.seconds, cost.bytes, cost.wire_bytes, own_s=cost.own_s))
         left -= cost.bytes
         if time.monotonic() > ends:
             raise _SpentError(

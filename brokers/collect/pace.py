@@ -8,6 +8,7 @@ import msgspec
 
 from brokers.collect import ledger
 from brokers.collect.budget import (
+    S_PER_BYTE,
     SLOWEST_MS,
     Budget,
     Cost,
@@ -111,7 +112,8 @@ def after(
         tiers[tier] = remember(pace.of(tier), seconds, size, at_ms, failed, sum(call.bytes for call in calls))
         took = ledger.counted(Cost(seconds, size), pace.of(tier).cost)
         spent, dearest = ledger.noted(spent, took, at_ms), max(dearest, took)
-    now = repaced(chosen, msgspec.structs.replace(pace, tiers=tiers, spent=spent), budget, cadence_ms, definitions_s)
+    paid = msgspec.structs.replace(pace, tiers=tiers, spent=spent)
+    now = repaced(chosen, paid, budget, cadence_ms, definitions_s, at_ms)
     # One long answer alone is no reason: nothing else is asked for a while as it is.
     if ledger.spent(spent, at_ms) - dearest > ledger.allowed(budget, reserved_share(chosen, definitions_s)):
         now = _seldomer(now, chosen.every_ms[Tier.DEPTH])
@@ -135,7 +137,8 @@ def _cost(calls: Sequence[CallMeasure]) -> tuple[float, int, str]:
     """
     by_node: dict[str, float] = {}
     for call in calls:
-        by_node[call.node] = by_node.get(call.node, 0.0) + call.broker_s
+        took = max(call.broker_s, call.bytes * S_PER_BYTE)
+        by_node[call.node] = by_node.get(call.node, 0.0) + took
     managed = by_node.pop("", 0.0)
     failed = next((call.error for call in calls if call.error), "")
     return managed + max(by_node.values(), default=0.0), sum(call.wire_bytes for call in calls), failed

@@ -14,7 +14,19 @@ from enum import StrEnum
 import msgspec
 
 from brokers.collect.basis import Reading
-from brokers.collect.budget import ENOUGH, Budget, Pace, Tier, allot
+from brokers.collect.budget import (
+    AS_EXPECTED,
+    DEFINITIONS_PART,
+    ENOUGH,
+    Budget,
+    Cost,
+    Held,
+    Pace,
+    Tier,
+    allot,
+    definitions_share,
+    expected,
+)
 from brokers.collect.reasons import EXCHANGES, NODES, OVERVIEW, QUEUES, VHOSTS
 from brokers.registry.services import SHARE
 
@@ -22,8 +34,6 @@ from brokers.registry.services import SHARE
 DEFINITIONS_EVERY_MS = 60_000
 DEFINITIONS_SOON_MS = 15_000
 _SLOWEST_DEFINITIONS_MS = 600_000
-# The part of the budget that readings of definitions may take.
-DEFINITIONS_PART = 0.2
 
 # Families of `/metrics/detailed` by tier. One that a version does not know adds nothing to its answer [measured: 3.10].
 _FAMILIES: Mapping[Tier, tuple[str, ...]] = {
@@ -114,6 +124,8 @@ def plan(
     `pace` is how often each tier is asked now, `definitions_s` how long the last reading of definitions kept it busy.
     """
     budget = budget or Budget()
+    held = pace or Pace()
+    part = definitions_share(budget, held.of(Tier.DEPTH).cost)
     exposed = bool(abilities.prometheus)
     source = source_of(abilities)
     managed = source is not Source.PROMETHEUS
@@ -129,10 +141,9 @@ def plan(
         vhosts=_unless(VHOSTS in abilities.refused or not managed, Tier.COUNTERS),
         every_ms={},
         left_out=frozenset(),
-        definitions_every_ms=definitions_every_ms(objects, definitions_s, budget.share),
+        definitions_every_ms=definitions_every_ms(objects, definitions_s, part),
         reading=Reading(str(source), counters_exposed=source is Source.PROMETHEUS, counted=abilities.counts),
     )
-    held = pace or Pace()
     every = {tier: held.of(tier).every_ms or cadence_ms for tier in found.tiers}
     untried = frozenset(tier for tier in found.tiers if not held.of(tier).recent)
     out = frozenset(tier for tier in found.tiers if held.of(tier).left_out)
@@ -146,27 +157,46 @@ def source_of(abilities: Abilities) -> Source:
     return Source.PROMETHEUS if abilities.counters_exposed else Source.MIXED
 
 
-def repaced(chosen: Plan, pace: Pace, budget: Budget, cadence_ms: int, definitions_s: float = 0.0) -> Pace:
-    """Return the periods that follow from what the tiers of a plan have cost up to now.
+def repaced(
+    chosen: Plan, pace: Pace, budget: Budget, cadence_ms: int, definitions_s: float = 0.0, at_ms: int = 0
+) -> Pace:
+    """Return the periods at a moment that follow from what the tiers of a plan have cost up to now.
 
     What is remembered of tiers that the plan has no more is dropped.
     """
-    costs = {tier: cost for tier in chosen.tiers if (cost := pace.of(tier).cost) is not None}
+    costs, answers = _costs(chosen, pace)
     before = {tier: pace.of(tier).every_ms for tier in chosen.tiers}
     reserved = reserved_share(chosen, definitions_s)
-    answers = {tier: len(pace.of(tier).recent) for tier in costs}
     # What was left out and was tried again begins anew.
     out = [tier for tier in costs if pace.of(tier).left_out]
-    answers |= dict.fromkeys(out, ENOUGH)
+    answers |= {tier: ENOUGH for tier in out if pace.of(tier).recent}
     tries = {tier: pace.of(tier).tries for tier in costs}
     found = allot(costs, budget, cadence_ms, before, reserved=reserved, answers=answers, left_out=out, tries=tries)
-    tiers = {
-        str(tier): msgspec.structs.replace(
-            pace.of(tier), every_ms=found.every_ms.get(tier, cadence_ms), left_out=tier in found.left_out
-        )
-        for tier in chosen.tiers
-    }
+    tiers: dict[str, Held] = {}
+    for tier in chosen.tiers:
+        held, left_out = pace.of(tier), tier in found.left_out
+        every_ms = found.every_ms.get(tier, cadence_ms)
+        # What is left out before it was ever asked waits from now on.
+        asked_ms = held.asked_ms or (at_ms if left_out else 0)
+        tiers[str(tier)] = msgspec.structs.replace(held, every_ms=every_ms, left_out=left_out, asked_ms=asked_ms)
     return msgspec.structs.replace(pace, tiers=tiers, over=found.over)
+
+
+def _costs(chosen: Plan, pace: Pace) -> tuple[dict[Tier, Cost], dict[Tier, int]]:
+    """Return what each tier costs, as far as that is known or expected, and how many answers that stands on."""
+    costs: dict[Tier, Cost] = {}
+    answers: dict[Tier, int] = {}
+    for tier in chosen.tiers:
+        cost, count = pace.of(tier).cost, len(pace.of(tier).recent)
+        awaited = expected(tier, pace.of(Tier.DEPTH).cost) if chosen.prometheus else None
+        if cost is None:
+            if awaited is not None:
+                costs[tier], answers[tier] = awaited, 0
+            continue
+        costs[tier] = cost
+        believed = awaited is not None and cost.seconds <= AS_EXPECTED * awaited.seconds
+        answers[tier] = ENOUGH if believed else count
+    return costs, answers
 
 
 def reserved_share(chosen: Plan, definitions_s: float) -> float:
@@ -184,20 +214,20 @@ def _unless(missing: bool, tier: Tier) -> Tier | None:
     return None if missing else tier
 
 
-def definitions_every_ms(objects: int, broker_s: float = 0.0, share: float = SHARE) -> int:
+def definitions_every_ms(objects: int, broker_s: float = 0.0, part: float = DEFINITIONS_PART * SHARE) -> int:
     """Return how often definitions are read: a minute, and longer where the lists are long or the broker is slow.
 
-    `broker_s` is how long the last reading kept the broker busy: readings take a fifth of what the budget allows at
-    most, as far as ten minutes allow.
+    `broker_s` is how long the last reading kept the broker busy, `part` the share of its time that readings may take:
+    that holds as far as ten minutes allow.
     """
-    busy_ms = int(broker_s * 1000 / (DEFINITIONS_PART * share))
+    busy_ms = int(broker_s * 1000 / part)
     return min(_SLOWEST_DEFINITIONS_MS, max(DEFINITIONS_EVERY_MS, objects * 12, busy_ms))
 
 
-def definitions_soon_ms(broker_s: float) -> int:
+def definitions_soon_ms(broker_s: float, share: float = SHARE) -> int:
     """Return how long after the last reading they are read again where names appeared that have none yet.
 
-    A broker whose queues come and go all the time has such names in every tick: even then readings take a fiftieth of
-    its time at most.
+    A broker whose queues come and go all the time has such names in every tick: even then readings take no more than
+    `share` of its time, the one in force.
     """
-    return min(_SLOWEST_DEFINITIONS_MS, max(DEFINITIONS_SOON_MS, int(broker_s * 50_000)))
+    return min(_SLOWEST_DEFINITIONS_MS, max(DEFINITIONS_SOON_MS, int(broker_s * 1000 / share)))

@@ -102,9 +102,10 @@ def sparse(chosen: Plan) -> dict[str, str]:
     found: dict[str, str] = {}
     for tier in chosen.tiers:
         if tier in chosen.left_out:
-            most = f"more than this broker's budget bears even once in {_span(SLOWEST_MS)}"
+            how, again = ("is expected to take", "") if tier in chosen.untried else ("takes", "again ")
             sentence = (
-                f"It is not read: its answer takes {most}. It is tried again after {_span(chosen.every_ms[tier])}."
+                f"It is not read: its answer {how} more than this broker's budget bears even once in "
+                f"{_span(SLOWEST_MS)}. It is tried {again}after {_span(chosen.every_ms[tier])}."
             )
         elif chosen.every_ms[tier] > depth_ms:
             sentence = f"It is read every {_span(chosen.every_ms[tier])}, and is not due yet."

@@ -15,7 +15,7 @@ from django.db import DatabaseError, transaction
 from brokers.collect import counters, events, measures, reasons, streams
 from brokers.collect.answers import Scrape
 from brokers.collect.basis import Base
-from brokers.collect.budget import Pace, Tier, anew, decode_pace, encode_pace
+from brokers.collect.budget import Pace, Tier, anew, decode_pace, encode_pace, share_in_force
 from brokers.collect.capabilities import Found, find, refused
 from brokers.collect.claims import TICK_SPAN_MS, extend, hasten, holds
 from brokers.collect.clients import clients_of
@@ -310,7 +310,8 @@ def _store(tick: _Tick, built: Built) -> Outcome:
         return Outcome.LOST
     _frames[broker.id] = (row.id, built.frame)
     if tick.fresh_names or tick.consumers_changed or built.contested or _came_back(built, broker.id):
-        soon_ms = definitions_soon_ms(measures.decode(state.definitions_measures).broker_s)
+        share = share_in_force(budget_of(broker), tick.pace.of(Tier.DEPTH).cost)
+        soon_ms = definitions_soon_ms(measures.decode(state.definitions_measures).broker_s, share)
         hasten(broker.id, max(now_ms(), state.definitions_ms + soon_ms))
     return Outcome.STORED
 

@@ -59,7 +59,7 @@ def _cells(at: str, held: Held, cost: Cost | None, share: float, now_ms: int) ->
     return {
         f"{at}.every": Cell(text=often, state="warning" if held.left_out else ""),
         f"{at}.age": Cell(since_ms=held.asked_ms, state="stale" if stale else "")
-        if held.asked_ms
+        if held.asked_ms and held.recent
         else Cell(text="—", unknown=none),
         f"{at}.last": Cell(text=formats.seconds(last_s)) if held.recent else Cell(text="—", unknown=none),
         f"{at}.cost": Cell(
@@ -80,12 +80,14 @@ def _cells(at: str, held: Held, cost: Cost | None, share: float, now_ms: int) ->
 
 def _why(tier: Tier, held: Held, share: float, asked_ms: int) -> str:
     cost = held.cost
+    after = formats.duration(held.every_ms / 1000)
+    if cost is None and held.left_out:
+        return f"It is expected to take more than the budget bears. It is tried {after} after the first reading."
     if cost is None or held.every_ms <= asked_ms:
         return ""
     took = formats.seconds(cost.seconds)
     allowed = _percent(share)
     if held.left_out:
-        after = formats.duration(held.every_ms / 1000)
         return f"An answer takes {took}; the budget does not bear that. It is tried again {after} after the last time."
     if tier in {Tier.DETAILS, Tier.CHANNELS} and held.every_ms <= 10_000:
         return "It moves slowly: no more is wanted."

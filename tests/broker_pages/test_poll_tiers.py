@@ -44,9 +44,18 @@ def test_it_shows_each_tier_with_its_period_its_cost_and_the_reason() -> None:
     assert "tried again 5 min after" in cells["b.1.poll.tier.details.why"].text
 
 
+def test_it_says_of_what_was_never_asked_that_it_is_expected_to_be_too_dear() -> None:
+    waiting = Pace({**PACE.tiers, Tier.LISTS: Held(300_000, NOW_MS - 9000, left_out=True)})
+    cells = tiers_shown(waiting, Budget(), 5000, "b.1.poll", NOW_MS).cells
+    lists = "b.1.poll.tier.lists"
+    assert cells[f"{lists}.every"].text == "left out"
+    assert "expected to take more than the budget bears. It is tried 5 min after" in cells[f"{lists}.why"].text
+    assert cells[f"{lists}.age"].unknown == "It has not been answered yet."
+
+
 def test_it_says_what_all_take_and_why_that_is_less_than_was_set() -> None:
     said = tiers_shown(PACE, Budget(), 5000, "b.1.poll", NOW_MS).cells["b.1.poll.budget"].text
-    assert "0.35 % and 977 KiB are allowed" in said
+    assert "0.6 % and 977 KiB are allowed" in said
     assert "2 % were set, but a reading of depth takes 50 ms" in said
     assert "uncompressed" in said
 

@@ -89,6 +89,13 @@ def test_it_reads_what_is_declared(broker: TestBroker, vhost: str, watched: Brok
     assert any("queues" in call.what and call.bytes for call in cost.calls)
 
 
+def test_our_own_time_is_not_the_brokers(watched: Broker, read: Tick) -> None:
+    read(watched)
+    told = measures.decode(PollState.objects.get(broker=watched).definitions_measures)
+    assert any(call.own_s for call in told.calls)
+    assert told.broker_s < sum(call.seconds for call in told.calls)
+
+
 def test_it_marks_what_is_gone_and_what_is_back(
     broker: TestBroker, vhost: str, watched: Broker, tick: Tick, read: Tick
 ) -> None:

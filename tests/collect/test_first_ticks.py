@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from brokers.collect import claims, poll
-from brokers.collect.budget import Held, Pace, Tier, anew, decode_pace
-from brokers.collect.measures import decode
+from brokers.collect.budget import Budget, Held, Pace, Tier, anew, decode_pace
+from brokers.collect.measures import CallMeasure, decode
 from brokers.collect.models import PollState
-from brokers.collect.pace import COLD, SOON_MS, due_tiers, unfinished
+from brokers.collect.pace import COLD, SOON_MS, after, due_tiers, unfinished
 from brokers.collect.plan import Abilities, plan
 from brokers.registry.models import Broker
 from brokers.series.metrics import Kind
@@ -76,6 +76,14 @@ def test_the_rest_is_asked_soon_after_a_first_short_answer_and_then_at_the_beat(
     assert not unfinished(chosen, Pace(), Pace({Tier.DEPTH: Held(5000, NOW_MS, LONG[:1])}), {Tier.DEPTH})
     assert not unfinished(chosen, first, first, {Tier.DEPTH})
     assert not unfinished(chosen, Pace(), first, set(Tier))
+
+
+@pytest.mark.parametrize(("seconds", "own_s", "counts"), [(0.06, 0.05, 0.04), (0.09, 0.02, 0.07)])
+def test_an_answer_counts_as_its_bytes_take_a_broker_at_least(seconds: float, own_s: float, counts: float) -> None:
+    """Where it sends while it computes, most of the time seems to be ours."""
+    call = CallMeasure("/metrics", "rabbit@a", seconds, 5_000_000, 200_000, own_s=own_s, tier=Tier.DEPTH)
+    found = after(plan(OLD, 10, 5000), Pace(), {Tier.DEPTH}, [call], NOW_MS, Budget(), 5000)
+    assert found.of(Tier.DEPTH).recent == ((pytest.approx(counts), 200_000),)
 
 
 def test_what_another_source_cost_is_forgotten_and_depths_period_stays() -> None:

@@ -69,11 +69,18 @@ def test_it_says_that_a_broker_has_no_streams_rather_than_that_their_lag_is_not_
 
 
 def test_it_says_of_what_the_budget_does_not_bear_that_it_is_left_out() -> None:
-    pace = Pace({Tier.DEPTH: Held(5000), Tier.DETAILS: Held(300_000, left_out=True)})
+    pace = Pace({Tier.DEPTH: Held(5000), Tier.DETAILS: Held(300_000, recent=((9.0, 9),), left_out=True)})
     chosen = plan(NEW, pace=pace)
     assert "tried again after 5 min" in chosen.unknown["queue.memory"]
-    assert "more than this broker's budget bears" in chosen.unknown["queue.memory"]
+    assert "its answer takes more than this broker's budget bears" in chosen.unknown["queue.memory"]
     assert not any(name in cadences(chosen) for name in ("queue.memory", "queue.capacity"))
+
+
+def test_it_says_of_what_it_never_asked_that_it_is_expected_to_be_too_dear() -> None:
+    pace = Pace({Tier.DEPTH: Held(20_000), Tier.DETAILS: Held(300_000, left_out=True)})
+    said = plan(NEW, pace=pace).unknown["queue.memory"]
+    assert "is expected to take more than this broker's budget bears" in said
+    assert "tried after 5 min" in said
 
 
 def test_it_changes_periods_by_what_the_tiers_cost_and_forgets_those_it_has_no_more() -> None:
@@ -116,10 +123,17 @@ def test_it_reads_definitions_seldom_where_that_keeps_the_broker_busy() -> None:
     assert definitions_every_ms(100) == 60_000
     assert definitions_every_ms(10_000) == 120_000
     assert definitions_every_ms(100, broker_s=0.5) == 125_000
-    assert definitions_every_ms(100, broker_s=0.5, share=0.01) == 250_000
+    assert definitions_every_ms(100, broker_s=0.5, part=0.002) == 250_000
     assert definitions_every_ms(10**6, broker_s=100) == 600_000
     assert definitions_soon_ms(0.1) == 15_000
     assert definitions_soon_ms(10) == 500_000
+    assert definitions_soon_ms(0.6, share=0.006) == 100_000
+
+
+def test_it_reads_definitions_seldomer_where_depth_is_long_too() -> None:
+    short, long = (Pace({Tier.DEPTH: Held(5000, recent=((seconds, 2_000_000),))}) for seconds in (0.01, 0.05))
+    every = [planned(NEW, 100, 5000, pace, definitions_s=0.6).definitions_every_ms for pace in (short, long)]
+    assert every == [150_000, pytest.approx(250_000, abs=1)]
 
 
 @given(
