@@ -76,6 +76,25 @@ def test_it_notes_that_there_are_no_streams_only_where_the_queues_were_told(
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("status", [404, 406])
+def test_it_names_the_plugin_that_is_not_enabled(status: int, read: Tick, tick: Tick) -> None:
+    paths = {
+        "/api/overview": answers({"rabbitmq_version": "3.10.8"}),
+        "/api/queues": answers([{"name": "events", "vhost": "/", "type": "stream"}]),
+        "/api/stream/consumers": answers("", status),
+    }
+    with misbehaving(by_path(paths)) as server:
+        row = make_broker(management_url=server.url)
+        tick(row)
+        read(row)
+    state = PollState.objects.get(broker=row)
+    why = "its plugin rabbitmq_stream_management is not enabled"
+    assert why in streams.decode(state.stream_readers).why
+    # That it is not there is no fault of the broker's.
+    assert "consumers of its streams" not in state.definitions_error
+
+
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.timeout(180)
 def test_a_consumer_that_stalls_falls_behind_in_messages_and_in_time(
     broker: TestBroker, vhost: str, amqp: pika.BlockingConnection, tick: Tick, read: Tick
