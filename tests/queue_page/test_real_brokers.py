@@ -103,6 +103,33 @@ def test_it_shows_consumers_with_prefetch_and_who(
     assert "Active" in asked
 
 
+def test_it_tells_who_waits_for_their_turn_from_who_reads_a_stream(
+    broker: TestBroker, vhost: str, amqp: pika.BlockingConnection, tick: Tick, read: Tick, client: Client
+) -> None:
+    channel = amqp.channel()
+    channel.queue_declare("turns", durable=True, arguments={"x-single-active-consumer": True})
+    channel.queue_declare("events", durable=True, arguments={"x-queue-type": "stream"})
+    channel.basic_qos(prefetch_count=5)
+    for name, tags in (("turns", ("first", "second")), ("events", ("reader",))):
+        for tag in tags:
+            channel.basic_consume(name, lambda *_: None, consumer_tag=tag)
+    mine = register(broker)
+    read(mine)
+    tick(mine)
+    shown = {}
+    for name, number in (("turns", 2), ("events", 1)):
+        for _ in range(30):
+            shown[name] = text(client, mine, vhost, name, "queue/asked")
+            if f"{number} now" in shown[name]:
+                break
+            amqp.sleep(0.5)
+            queue_asked.forget()
+    assert "The active one" in shown["turns"]
+    assert "Waiting its turn" in shown["turns"]
+    assert "Active" in shown["events"]
+    assert "Waiting its turn" not in shown["events"]
+
+
 def test_it_says_which_policy_a_setting_comes_from_and_what_it_hides(
     broker: TestBroker, vhost: str, amqp: pika.BlockingConnection, tick: Tick, read: Tick, client: Client
 ) -> None:
