@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 from brokers.collect.budget import Budget, Cost, Held, Pace, Tier, share_in_force, spent
 from dashboard import formats
 from dashboard.cells import Cell, Cells
@@ -45,7 +47,7 @@ def tiers_shown(pace: Pace, budget: Budget, asked_ms: int, key: str, now_ms: int
     for tier, one in held:
         at = f"{key}.tier.{tier}"
         rows.append(TierShown(at, NAMES[tier]))
-        why = " ".join(filter(None, (_why(tier, one, share, asked_ms), one.failed)))
+        why = " ".join(filter(None, (_why(tier, _as_read(one), share, asked_ms), one.failed)))
         cells |= {f"{at}.why": Cell(text=why)} | _cells(at, one, costs.get(tier), share, now_ms)
     return TiersShown(tuple(rows), cells)
 
@@ -92,6 +94,11 @@ def _why(tier: Tier, held: Held, share: float, asked_ms: int) -> str:
     if tier in {Tier.DETAILS, Tier.CHANNELS} and held.every_ms <= 10_000:
         return "It moves slowly: no more is wanted."
     return f"An answer takes {took}, and all together may take {allowed} of the broker's time."
+
+
+def _as_read(held: Held) -> Held:
+    """Return what is held with its period in whole seconds: 5.08 s read as the 5 s that were asked for."""
+    return msgspec.structs.replace(held, every_ms=max(1, round(held.every_ms / 1000)) * 1000)
 
 
 def _percent(share: float) -> str:

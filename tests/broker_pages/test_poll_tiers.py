@@ -11,6 +11,7 @@ from brokers.collect.budget import Budget, Held, Pace, Tier, encode_pace
 from brokers.collect.measures import CallMeasure, TickMeasures, encode, health_of
 from brokers.collect.models import PollState
 from dashboard.accounts.models import Role
+from dashboard.queries.broker_polled import polled
 from dashboard.queries.poll_tiers import tiers_shown
 from tests.support.builders import make_broker, make_user
 
@@ -58,6 +59,29 @@ def test_it_says_what_all_take_and_why_that_is_less_than_was_set() -> None:
     assert "0.6 % and 977 KiB are allowed" in said
     assert "2 % were set, but a reading of depth takes 50 ms" in said
     assert "uncompressed" in said
+
+
+def test_it_gives_no_reason_where_the_period_reads_as_what_was_asked_for() -> None:
+    nearly = Pace(
+        {
+            Tier.DEPTH: Held(5_085, NOW_MS - 3000, ((0.004, 4_000),)),
+            Tier.DETAILS: Held(10_170, NOW_MS - 3000, ((0.001, 3_000),)),
+        },
+        packed=False,
+    )
+    cells = tiers_shown(nearly, Budget(), 5000, "b.1.poll", NOW_MS).cells
+    assert (cells["b.1.poll.tier.depth.every"].text, cells["b.1.poll.tier.depth.why"].text) == ("5 s", "")
+    assert cells["b.1.poll.tier.details.why"].text == "It moves slowly: no more is wanted."
+
+
+@pytest.mark.django_db
+def test_a_cadence_that_reads_as_what_was_asked_for_is_no_stretched_one() -> None:
+    broker = make_broker("shop")
+    poll = PollState.objects.select_related("broker").get(broker=broker)
+    poll.cadence_ms = 5_085
+    assert polled(poll, NOW_MS, None).cells[f"b.{broker.pk}.poll.often"].text == "every 5 s"
+    poll.cadence_ms = 12_000
+    assert "5 s were asked for, and" in polled(poll, NOW_MS, None).cells[f"b.{broker.pk}.poll.often"].text
 
 
 @pytest.mark.django_db
