@@ -32,7 +32,7 @@ from dashboard.queries.charts import Charts, charts, live_points
 from dashboard.queries.held import held, read_ms
 from dashboard.queries.keys import queue_key
 from dashboard.queries.marks import Mark
-from dashboard.queries.queue_definition import Row, Setting, rows, settings
+from dashboard.queries.queue_definition import Row, Setting, full, rows, settings
 from dashboard.queries.queue_measures import why_measure
 from dashboard.queries.queue_state import Around, Judged, Standing
 from dashboard.queries.queues_states import of_one
@@ -172,6 +172,7 @@ def queue_page(known: Known, zone: dt.tzinfo, now_ms: int, marked: tuple[Mark, .
         figures_of=formats.clock(facts.at_ms, zone) if facts.at_ms else "",
         gone_at=formats.clock(known.gone_ms, zone) if known.gone_ms else "",
         closed=known.closed,
+        full=_full(known),
     )
     times = lately.times_ms[~np.isnan(lately.values["ready"])]
     begun = formats.clock(int(times[0]), zone) if len(times) else ""
@@ -236,6 +237,11 @@ def queue_live(known: Known, asked: Mapping[str, str], now_ms: int) -> dict[str,
 def _window(end_ms: int, span_ms: int, step_ms: int) -> Window:
     # A range of its own name, so that what was read is kept and grown.
     return Window((end_ms - span_ms) // step_ms * step_ms, end_ms, step_ms, "strip")
+
+
+def _full(known: Known) -> str:
+    found = _now(known, ("ready", "publish_rate"))
+    return full(known.detail, known.facts.version.split(" ")[0], found["ready"], found["publish_rate"])
 
 
 def _judged(known: Known) -> Judged:

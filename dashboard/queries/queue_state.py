@@ -39,7 +39,7 @@ class Around:
     """What is known of the queue's surroundings. Times as the viewer reads them, empty where they do not apply.
 
     `stale_since`: its broker gives no new figures since then; `gone_at`: it was last seen then; `closed`: the watching
-    user may not look into the vhost; `down_nodes`: members that are away.
+    user may not look into the vhost; `full`: a sentence on what becomes of messages where no more fit in.
     """
 
     broker: str
@@ -48,6 +48,7 @@ class Around:
     figures_of: str = ""
     gone_at: str = ""
     closed: bool = False
+    full: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ def standing(detail: QueueDetail, around: Around, judged: Judged, seen_in: Polls
     broken = _broken(detail, around.broker)
     if broken is not None:
         return Standing(*broken, evidence)
-    return Standing(*_moving(detail, around, judged), evidence)
+    icon, word, sentence = _moving(detail, around, judged)
+    return Standing(icon, word, f"{sentence} {around.full}".strip(), evidence)
 
 
 def _outside(around: Around) -> Standing | None:
@@ -134,6 +136,9 @@ def _moving(detail: QueueDetail, around: Around, judged: Judged) -> tuple[str, s
     if math.isnan(named) and judged.state is State.IDLE:
         named = float(ConsumerState.IDLE)
     sentence = evidence(named, seen, stream=detail.type == "stream")
+    if around.full and judged.state is State.STOPPED:
+        # What is dropped leaves, too.
+        sentence = f"{_messages(seen.ready)} {'waits' if seen.ready == 1 else 'wait'} and nobody is subscribed."
     if judged.state is State.FLOW:
         sentence = f"The broker slows its publishers down. {sentence}"
     return said.icon, said.word, sentence

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from brokers.rabbitmq.structs import Policy
 from brokers.registry.details import QueueDetail
-from dashboard.queries.queue_definition import arguments_text, rows, settings, value_text
+from dashboard.queries.queue_definition import arguments_text, full, rows, settings, value_text
 
 QUORUM = QueueDetail(
     type="quorum",
@@ -94,3 +94,39 @@ def test_it_shows_any_arguments(arguments: dict[str, Any]) -> None:
     assert all(len(shown) <= 400 for _, shown in arguments_text(arguments))
     detail = QueueDetail(type="classic", arguments=arguments)
     assert all(one.text for one in settings(detail, "4.3.6"))
+
+
+@pytest.mark.parametrize(
+    ("detail", "ready", "says"),
+    [
+        (QueueDetail(type="classic", arguments={"x-max-length": 100}), 100, "the oldest is dropped, 9.0 a second."),
+        (QueueDetail(type="classic", arguments={"x-max-length": 100}), 99, ""),
+        (QueueDetail(type="classic", arguments={"x-max-length": 100}), float("nan"), ""),
+        (QueueDetail(type="classic"), 1e9, ""),
+        (QueueDetail(type="stream", arguments={"x-max-length": 100}), 1e9, ""),
+        (
+            QueueDetail(
+                type="quorum", policy="short", effective_policy={"max-length": 100, "dead-letter-exchange": "dlx"}
+            ),
+            101,
+            "for each message that enters, the oldest goes to the dead-letter exchange, 9.0 a second.",
+        ),
+        (
+            QueueDetail(type="classic", arguments={"x-max-length": 100, "x-overflow": "reject-publish"}),
+            100,
+            "It is full: it holds 100 at most, and what is published to it is refused, 9.0 a second.",
+        ),
+        (
+            QueueDetail(
+                type="classic",
+                arguments={"x-max-length": 9, "x-overflow": "reject-publish-dlx", "x-dead-letter-exchange": "dlx"},
+            ),
+            9,
+            "is refused and goes to the dead-letter exchange",
+        ),
+    ],
+)
+def test_it_says_what_becomes_of_messages_where_the_queue_is_full(detail: QueueDetail, ready: float, says: str) -> None:
+    found = full(detail, "4.3.6", ready, 9.0)
+    assert says in found
+    assert bool(found) == bool(says)

@@ -79,6 +79,21 @@ def test_it_says_how_a_queue_moves(found: Judged, word: str, says: str) -> None:
     assert shown.evidence == "From 60 polls since 03:04:00, none missing. Counters only; no message was read."
 
 
+def test_it_says_what_becomes_of_messages_where_no_more_fit_in() -> None:
+    around = Around(
+        "shop", full="It is full: it holds 100 at most, and for each message that enters, the oldest is dropped."
+    )
+    shown = standing(CLASSIC, around, of(ConsumerState.STOPPED, ready=100, consumers=0, publish_rate=9), NOW)
+    assert shown.sentence == (
+        "100 messages wait and nobody is subscribed. "
+        "It is full: it holds 100 at most, and for each message that enters, the oldest is dropped."
+    )
+    # Nothing is said to stay that does not.
+    assert "nothing leaves" not in shown.sentence
+    late = standing(CLASSIC, around, of(ConsumerState.FALLING_BEHIND, ready=100, publish_rate=9, ack_rate=1), NOW)
+    assert late.sentence.endswith("the oldest is dropped.")
+
+
 @pytest.mark.parametrize("state", ["down", "crashed", "stopped"])
 def test_it_believes_the_broker_that_a_queue_is_down(state: str) -> None:
     shown = standing(QueueDetail(type="classic", state=state), HERE, of(ready=5), NOW)
