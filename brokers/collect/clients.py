@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from brokers.rabbitmq.connection import resolve
 from brokers.rabbitmq.endpoint import Endpoint
+from brokers.rabbitmq.exposition_again import Bodies
 from brokers.rabbitmq.http import Client, Limits
 from brokers.registry.models import Broker
 from brokers.registry.services import endpoint_of
@@ -32,6 +33,8 @@ class Clients:
     patient_prometheus: Client
     # The broker is on this machine or in a private network: the line to it is short.
     near: bool = False
+    # What Prometheus answered last.
+    bodies: Bodies = field(default_factory=Bodies)
 
     def close(self) -> None:
         """Close every pooled connection."""

@@ -321,4 +321,4 @@ def _endpoint(
     clients: Clients, client: Client, address: str, node: str, taken: list[CallMeasure], tier: Tier, chosen: Plan
 ) -> Prometheus:
     measured = _adding(taken, node, tier, clients.endpoint, math.inf)
-    return Prometheus(client, address, node=node, measured=measured, packed=chosen.packed)
+    return Prometheus(client, address, node=node, measured=measured, packed=chosen.packed, bodies=clients.bodies)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
 
@@ -49,20 +50,34 @@ def samples(body: bytes, names: Collection[str], *, open_metrics: bool = False) 
     number at their end they are left out. Timestamps are ignored.
     """
     check_whole(body, open_metrics=open_metrics)
+    return {name: taken.samples for name, taken in read(body, names).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A metric's samples. `runs`: where its lines stand, of which each is a sample in the plain form; None: not known.
+
+    A run begins at the first byte of its first line and ends behind the last line's end.
+    """
+
+    samples: Samples
+    runs: list[tuple[int, int]] | None
+
+
+def read(body: bytes, names: Collection[str]) -> dict[str, Taken]:
+    """Return what `samples` does of a body that is whole, and where it stands."""
     text = b"\n" + body
     standing = exposition_runs.runs(text)
     if standing is None and any(odd in text for odd in _ODD_STARTS):
         text = _straightened(text)
-    found: dict[str, Samples] = {}
+    found: dict[str, Taken] = {}
     for name in names:
-        if standing is None:
-            block = _block(text, name.encode())
-        else:
-            block = exposition_runs.block(text, standing.get(name.encode(), []))
+        runs = None if standing is None else standing.get(name.encode(), [])
+        block = _block(text, name.encode()) if runs is None else exposition_runs.block(text, runs)
         if len(block) > 1:
-            taken = _take(block, name.encode())
+            taken, plain = _take(block, name.encode())
             if taken[0]:
-                found[name] = taken
+                found[name] = Taken(taken, runs if plain else None)
     return found
 
 
@@ -125,16 +140,17 @@ def _first(text: bytes, name: bytes) -> int:
     return min((one for one in found if one >= 0), default=-1)
 
 
-def _take(block: bytes, name: bytes) -> Samples:
+def _take(block: bytes, name: bytes) -> tuple[Samples, bool]:
+    """Return the samples of a metric's lines, and whether each line is one in the plain form."""
     plain = _plain_pattern(name).findall(block)
     alone = len(plain) == block.count(b"\n") - 1
     if alone or len(plain) == sum(block.count(b"\n" + name + end) for end in (b"{", b" ", b"\t")):
         raw = [one[0] for one in plain]
         try:
-            return raw, _numbers([one[1] for one in plain])
+            return (raw, _numbers([one[1] for one in plain])), alone
         except ValueError:
             pass  # some value is no number: line by line
-    return _take_slowly(block, name)
+    return _take_slowly(block, name), False
 
 
 def _numbers(values: list[bytes]) -> NDArray[np.float64]:

@@ -15,13 +15,16 @@ _NAME = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*(?=[{ \t])")
 _AFTER = (b"{", b" ", b"\t")
 _NEWLINE, _COMMENT = 10, 35
 _LEAP = 512
+# Where metrics are mixed, as the parts of histograms are, a text is gone through line by line: up to this many bytes.
+_BY_LINE = 1_000_000
+_LINE = re.compile(rb"(?<=\n)(?:([a-zA-Z_:][a-zA-Z0-9_:]*)(?=[{ \t])|#)?[^\n]*\n")
 
 
 def runs(text: bytes) -> dict[bytes, list[Run]] | None:
     """Return by name the runs of its lines; comments and empty lines are in none.
 
     `text` begins and ends with a line's end. None where lines don't begin with a name as exporters write them, or
-    metrics are mixed: then they have to be searched.
+    metrics are mixed in a long text: then they have to be searched.
     """
     found: dict[bytes, list[Run]] = {}
     position, last = 0, len(text) - 1
@@ -39,9 +42,21 @@ def runs(text: bytes) -> dict[bytes, list[Run]] | None:
         name = match[0]
         end = _end(text, position, name, last)
         if not _alone(text, position, end, name):
-            return None
+            return _by_line(text) if len(text) <= _BY_LINE else None
         found.setdefault(name, []).append((position, end))
         position = end
+    return found
+
+
+def _by_line(text: bytes) -> dict[bytes, list[Run]] | None:
+    """Return what `runs` does, without leaps."""
+    found: dict[bytes, list[Run]] = {}
+    for line in _LINE.finditer(text, 1):
+        name = line[1]
+        if name is not None:
+            found.setdefault(name, []).append((line.start() - 1, line.end() - 1))
+        elif text[line.start()] not in (_NEWLINE, _COMMENT):
+            return None
     return found
 
 
