@@ -10,6 +10,7 @@ from brokers.collect import room
 from brokers.collect.claims import TICK_DEADLINE_S, Claim, Lane, claim, due, free_readings, release
 from brokers.collect.definitions import read_definitions
 from brokers.collect.poll import guarded, now_ms
+from brokers.collect.waiting import anything_due
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +23,8 @@ def dispatch() -> int:
         logger.error("%s %s", short, room.REMEDY)
         return 0
     moment = now_ms()
+    if not anything_due(moment):
+        return 0
     sent = 0
     for broker_id in due(moment, Lane.TICK):
         sent += _claim_and_send(poll, broker_id, moment, Lane.TICK)
