@@ -13,7 +13,7 @@ import pytest
 
 from brokers.lag import keeper, watched
 from brokers.series import present, snapshots
-from dashboard.queries import chart_series, queue_asked
+from dashboard.queries import chart_series, lasting, queue_asked
 from tests.support import brokers
 from tests.support.brokers import TestBroker
 
@@ -109,6 +109,7 @@ def _fresh_memory() -> Iterator[None]:
     for broker_id in list(present._keepers):
         present.forget(broker_id)
     chart_series.forget()
+    lasting.forget()
     queue_asked.forget()
     snapshots.forget()
     keeper.forget()

@@ -38,6 +38,7 @@ def _unconsumed(facts: BrokerFacts, group: Unconsumed) -> Need:
             f"of {group.vhost} on {facts.name} has a backlog and no consumer",
             why=f"{waits}.",
             queue=group.largest,
+            lasts=(group.largest_slot, float(ConsumerState.STOPPED)),
             **common,
         )
     return need(
@@ -79,6 +80,7 @@ def _troubled(facts: BrokerFacts, group: Troubled) -> Need:
             why=group.evidence,
             vhost=group.vhost,
             queue=group.largest,
+            lasts=(group.largest_slot, float(group.state)),
             state=_STATE_NAMES[group.state],
             short=short,
             icon=_ICONS[group.state],

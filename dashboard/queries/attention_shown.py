@@ -28,6 +28,7 @@ class ShownNeed:
     url: str
     since: dt.datetime | None
     since_text: str
+    since_word: str
 
     @property
     def why_key(self) -> str:
@@ -64,6 +65,7 @@ def _shown(need: Need, zone: dt.tzinfo, now: dt.datetime) -> ShownNeed:
         url=url_of(need),
         since=since,
         since_text=moment(since, now) if since else "",
+        since_word="since before" if need.since_before else "since",
     )
 
 

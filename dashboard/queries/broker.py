@@ -25,6 +25,7 @@ from dashboard.queries.fleet import churn, grows, state_cell
 from dashboard.queries.happened import Day, happened
 from dashboard.queries.held import held, read_ms
 from dashboard.queries.keys import vhost_key
+from dashboard.queries.lasting import with_begun
 from dashboard.queries.marks import Mark, marks
 from dashboard.queries.need import Need
 from dashboard.queries.queue_measures import why_measure
@@ -150,7 +151,7 @@ def assemble(
     cells.update(own)
     routed, own = exchanges(facts, exchanges_by)
     cells.update(own)
-    listed = shown(need, zone, now_ms)
+    listed = shown(with_begun(need, now_ms), zone, now_ms)
     cells.update(why_cells(listed))
     return BrokerPage(
         facts=facts,

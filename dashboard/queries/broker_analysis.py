@@ -128,6 +128,7 @@ class Unconsumed:
     queues: int
     ready: float
     largest: str
+    largest_slot: int
     largest_ready: float
     hour_ago: float | None = None
     hour_span_s: float = 0
@@ -143,6 +144,7 @@ class Troubled:
     queues: int
     total: float
     largest: str
+    largest_slot: int
     evidence: str
 
 
@@ -266,6 +268,7 @@ def _troubled(shown: Present) -> tuple[Troubled, ...]:
                     queues=len(rows),
                     total=float(total.sum()),
                     largest=table.objects[largest].name,
+                    largest_slot=table.objects[largest].slot,
                     evidence=evidence(state, _seen(shown, largest), stream=stream),
                 )
             )
@@ -292,6 +295,7 @@ def _group(shown: Present, table: PresentTable, vhost: str, slot: int, rows: lis
         queues=len(rows),
         ready=float(ready.sum()),
         largest=table.objects[rows[most]].name,
+        largest_slot=table.objects[rows[most]].slot,
         largest_ready=float(ready[most]),
         hour_ago=before,
         hour_span_s=span_s,

@@ -21,6 +21,7 @@ from dashboard.queries.attention_shown import ShownNeed, shown, unchanging, why_
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
 from dashboard.queries.happened import Day, happened
 from dashboard.queries.held import held, read_ms
+from dashboard.queries.lasting import with_begun
 from dashboard.queries.need import Need, Severity
 
 MINUTE_MS = 60_000
@@ -83,7 +84,7 @@ def assemble(all_facts: Sequence[BrokerFacts], rights: Rights, zone: dt.tzinfo, 
     cells["page.quiet"] = Cell(text=quiet(all_facts))
     cells["page.summary"] = Cell(text=summary(all_facts))
     cells["page.answered"] = Cell(text=answered(all_facts))
-    listed = shown(found[:NEEDS_SHOWN], zone, now_ms)
+    listed = shown(with_begun(found[:NEEDS_SHOWN], now_ms), zone, now_ms)
     cells.update(why_cells(listed))
     return Fleet(
         rows=tuple(rows),

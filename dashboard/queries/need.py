@@ -37,6 +37,10 @@ class Need:
     command: str = ""
     icon: str = ""
     since_ms: int | None = None
+    # It began before then: that is the first that is known.
+    since_before: bool = False
+    # What is about one queue: its slot and the state (a ConsumerState) whose beginning is when this began.
+    lasts: tuple[int, float] | None = None
     # The page that shows it: a vhost's queues where set, else the broker.
     vhost: str | None = None
     queue: str | None = None

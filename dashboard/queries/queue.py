@@ -31,6 +31,7 @@ from dashboard.queries.chart_series import Subject, series_of
 from dashboard.queries.charts import Charts, charts, live_points
 from dashboard.queries.held import held, read_ms
 from dashboard.queries.keys import queue_key
+from dashboard.queries.lasting import begun_of
 from dashboard.queries.marks import Mark
 from dashboard.queries.queue_definition import Row, Setting, full, rows, settings
 from dashboard.queries.queue_measures import why_measure
@@ -173,6 +174,7 @@ def queue_page(known: Known, zone: dt.tzinfo, now_ms: int, marked: tuple[Mark, .
         gone_at=formats.clock(known.gone_ms, zone) if known.gone_ms else "",
         closed=known.closed,
         full=_full(known),
+        lasts=_lasts(known, zone, now_ms),
     )
     times = lately.times_ms[~np.isnan(lately.values["ready"])]
     begun = formats.clock(int(times[0]), zone) if len(times) else ""
@@ -242,6 +244,16 @@ def _window(end_ms: int, span_ms: int, step_ms: int) -> Window:
 def _full(known: Known) -> str:
     found = _now(known, ("ready", "publish_rate"))
     return full(known.detail, known.facts.version.split(" ")[0], found["ready"], found["publish_rate"])
+
+
+def _lasts(known: Known, zone: dt.tzinfo, now_ms: int) -> str:
+    if known.stale:
+        return ""
+    named = _now(known, ("consumer_state",))["consumer_state"]
+    found = begun_of(known.facts.id, {known.slot: named}, now_ms).get(known.slot)
+    if found is None:
+        return ""
+    return f"since {'before ' if found.before else ''}{formats.time_of_day(found.at_ms, zone)}"
 
 
 def _judged(known: Known) -> Judged:

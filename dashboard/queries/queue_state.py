@@ -39,7 +39,8 @@ class Around:
     """What is known of the queue's surroundings. Times as the viewer reads them, empty where they do not apply.
 
     `stale_since`: its broker gives no new figures since then; `gone_at`: it was last seen then; `closed`: the watching
-    user may not look into the vhost; `full`: a sentence on what becomes of messages where no more fit in.
+    user may not look into the vhost; `full`: a sentence on what becomes of messages where no more fit in; `lasts`:
+    since when its consumers are in the state that they are in.
     """
 
     broker: str
@@ -49,6 +50,7 @@ class Around:
     gone_at: str = ""
     closed: bool = False
     full: str = ""
+    lasts: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,8 @@ def standing(detail: QueueDetail, around: Around, judged: Judged, seen_in: Polls
     if broken is not None:
         return Standing(*broken, evidence)
     icon, word, sentence = _moving(detail, around, judged)
-    return Standing(icon, word, f"{sentence} {around.full}".strip(), evidence)
+    lasts = f"{word} {around.lasts}." if around.lasts else ""
+    return Standing(icon, word, f"{sentence} {around.full}".strip(), f"{lasts} {evidence}".strip())
 
 
 def _outside(around: Around) -> Standing | None:
