@@ -14,7 +14,7 @@ divides the share and gives each tier the period that its part of the budget bea
 - An optional tier whose period would pass its slowest is *left out*: its figures are unknown. It is tried again, soon
   at first, since a broker that starts or is busy looks dear, then seldomer (`RETRY_MS`), and never so often that trying
   takes more than `RETRY_PART` of the share. Depth never is; where even `SLOWEST_MS` passes the budget, that is said.
-- Where a reading of depth is no short one, what the other tiers will take follows from it (`EXPECTED`), so that a large
+- Where a reading of depth is no short one, what the dear tiers will take follows from it (`EXPECTED`), so that a large
   broker does not pay for finding out. What is not expected to be borne is left out from the beginning and tried first
   after `FIRST_MS`; what took about what was expected of it is believed at once, the rest after `ENOUGH` answers.
 
@@ -92,14 +92,8 @@ WEIGHTS: Mapping[Tier, float] = {
     Tier.CHANNELS: 6,
     Tier.LISTS: 30,
 }
-# What an answer takes as a multiple of one of depth, with Prometheus [measured at 10,000 queues on 3.10 and 4.3].
-EXPECTED: Mapping[Tier, float] = {
-    Tier.COUNTERS: 1.5,
-    Tier.CONSUMERS: 2,
-    Tier.DETAILS: 7,
-    Tier.CHANNELS: 0.1,
-    Tier.LISTS: 40,
-}
+# What a dear answer takes as a multiple of one of depth, with Prometheus [measured at 10,000 queues on 3.10 and 4.3].
+EXPECTED: Mapping[Tier, float] = {Tier.DETAILS: 7, Tier.LISTS: 40}
 # One that takes up to so many times what was expected is believed at once.
 AS_EXPECTED = 2
 # A tier that costs nearly nothing rides in every tick; these have figures that move slowly, and want no more than this.
@@ -257,9 +251,9 @@ def light(depth: Cost) -> bool:
 
 
 def expected(tier: Tier, depth: Cost | None) -> Cost | None:
-    """Return what an answer of Prometheus' tier will take, from what a reading of depth takes.
+    """Return what an answer of a dear tier will take beside Prometheus, from what a reading of depth takes.
 
-    None for depth itself, and where depth is short: what everything costs is found out soon, and costs little.
+    None for the others, and where depth is short: what those cost is found out soon, and costs little.
     """
     if depth is None or light(depth) or tier not in EXPECTED:
         return None
@@ -310,6 +304,9 @@ def allot(
     share = share_in_force(budget, costs.get(Tier.DEPTH))
     left = share - min(reserved, share * DEFINITIONS_MOST)
     held = before or {}
+    # What is left out comes back only where there is room to spare, so that noise moves nothing; what was tried often
+    # enough is borne or it is not.
+    kept_out = {tier for tier in left_out if (tries or {}).get(tier, 0) < len(RETRY_MS)}
     out: set[Tier] = set()
     while True:
         asked = {tier: cost for tier, cost in costs.items() if tier not in out}
@@ -317,10 +314,11 @@ def allot(
         if answers is not None:
             few = {tier: count for tier, count in answers.items() if tier in needed and 0 < count < ENOUGH}
             for tier, count in few.items():
-                needed[tier] = min(needed[tier], float(max(cadence_ms * 2**count, held.get(tier, 0))))
+                so_far = min(held.get(tier, 0), _slowest(tier))
+                needed[tier] = min(needed[tier], max(cadence_ms * 2.0**count, so_far))
         # Those that the budget does not bear go one by one: the share of one may be what another needs.
         worst = max(
-            (tier for tier in asked if tier is not Tier.DEPTH and needed[tier] > _slowest(tier, out=tier in left_out)),
+            (tier for tier in asked if tier is not Tier.DEPTH and needed[tier] > _slowest(tier, out=tier in kept_out)),
             key=lambda tier: needed[tier] / _slowest(tier),
             default=None,
         )
@@ -400,7 +398,6 @@ def _divided(costs: Mapping[Tier, float], wanted: Mapping[Tier, float], total: f
 
 def _slowest(tier: Tier, *, out: bool = False) -> float:
     most = SLOWEST_MS if tier is Tier.COUNTERS else SLOWEST_OPTIONAL_MS
-    # What is left out comes back only where there is room to spare.
     return most / RELAX if out else float(most)
 
 
