@@ -20,12 +20,24 @@ class Rate(Answered, frozen=True, kw_only=True):
 
 
 class ChannelStats(Answered, frozen=True, kw_only=True):
-    """What was published on a channel, in messages."""
+    """What was published and delivered on a channel, in messages."""
 
     publish: int | None = None
     publish_details: Rate | list[Any] | None = None
     confirm: int | None = None
     return_unroutable: int | None = None
+    ack_details: Rate | list[Any] | None = None
+    deliver_get_details: Rate | list[Any] | None = None
+
+    @property
+    def ack_rate(self) -> float | None:
+        """Acknowledgements a second over the broker's last samples."""
+        return self.ack_details.rate if isinstance(self.ack_details, Rate) else None
+
+    @property
+    def deliver_rate(self) -> float | None:
+        """Deliveries a second over the broker's last samples, of automatic acknowledgement too."""
+        return self.deliver_get_details.rate if isinstance(self.deliver_get_details, Rate) else None
 
 
 class Channel(Answered, frozen=True, kw_only=True):
@@ -38,6 +50,7 @@ class Channel(Answered, frozen=True, kw_only=True):
     confirm: bool | None = None
     transactional: bool | None = None
     messages_unconfirmed: int | None = None
+    messages_unacknowledged: int | None = None
     prefetch_count: int | None = None
     consumer_count: int | None = None
     connection_details: ConnectionRef | list[Any] | None = None

@@ -166,6 +166,10 @@ class Management:
         """Return all channels with what they published. Needs the tag monitoring for those of other users."""
         return self._list(["channels"], Channel, {"columns": _CHANNEL_COLUMNS})
 
+    def channel(self, name: str) -> Channel:
+        """Return one channel by its name (`ADDRESS -> ADDRESS (NUMBER)`). Raises NotFoundError."""
+        return self._one(["channels", name], Channel, what=f"channel {name!r}")
+
     def stream_consumers(self) -> list[StreamConsumer]:
         """Return the consumers of all streams that read by the stream protocol.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from html import unescape
@@ -97,10 +98,45 @@ def test_it_shows_consumers_with_prefetch_and_who(
         amqp.sleep(0.5)
         queue_asked.forget()
     assert "&lt;b&gt;tag&lt;/b&gt;" in asked
-    assert '<td class="num">17</td>' in asked
+    assert " of 17</td>" in asked
     assert "manual" in asked
     assert broker.username in asked
     assert "Active" in asked
+
+
+def test_it_tells_which_of_several_consumers_holds_messages_and_acknowledges_none(
+    broker: TestBroker, vhost: str, amqp: pika.BlockingConnection, tick: Tick, read: Tick, client: Client
+) -> None:
+    setup = amqp.channel()
+    setup.queue_declare("work", durable=True)
+    lazy, busy = amqp.channel(), amqp.channel()
+    lazy.basic_qos(prefetch_count=5)
+    busy.basic_qos(prefetch_count=7)
+    lazy.basic_consume("work", lambda *_: None, consumer_tag="lazy")
+    busy.basic_consume("work", lambda on, how, *_: on.basic_ack(how.delivery_tag), consumer_tag="busy")
+    mine = register(broker)
+    read(mine)
+    tick(mine)
+    rows: dict[str, list[str]] = {}
+    for _ in range(40):
+        for _ in range(10):
+            setup.basic_publish("", "work", b"x")
+        amqp.sleep(0.5)
+        queue_asked.forget()
+        asked = text(client, mine, vhost, "work", "queue/asked")
+        rows = {tag: cells_of(asked, tag) for tag in ("lazy", "busy")}
+        if rows["lazy"][3:5] == ["0", "5 of 5"] and rows["busy"][3] not in {"0", "—"}:
+            break
+    assert rows["lazy"][3:5] == ["0", "5 of 5"]
+    assert float(rows["busy"][3]) > 5
+    assert rows["busy"][4].endswith(" of 7")
+
+
+def cells_of(page: str, tag: str) -> list[str]:
+    """Return the cells' texts of a consumer's row, as many blanks where it is not there yet."""
+    row = next((one for one in page.split("<tr>") if f">{tag}</bdi>" in one), "")
+    found = [unescape(re.sub(r"<[^>]+>", "", cell)).strip() for cell in re.findall(r"<td.*?</td>", row)]
+    return found or [""] * 7
 
 
 def test_it_tells_who_waits_for_their_turn_from_who_reads_a_stream(
