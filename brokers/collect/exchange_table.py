@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from brokers.collect.answers import Scrape
 from brokers.collect.basis import Reading
 from brokers.collect.labels import LabelCache
-from brokers.collect.queue_table import figure_slots, node_sum, summed
+from brokers.collect.placing import summed
+from brokers.collect.queue_table import figure_slots, node_sum
 from brokers.series.codec import Table
 from brokers.series.metrics import Kind
 
@@ -24,7 +25,7 @@ EXCHANGE_COUNTERS = {
 def exchange_table(scrape: Scrape, labels: LabelCache, reading: Reading) -> Table:
     """Return the table of exchanges that are there; counters as the broker counts them, so that they may fall."""
     known = labels.directory.by_slot.get(Kind.EXCHANGE, {})
-    slots = np.array(sorted(slot for slot, found in known.items() if found.gone_ms is None), dtype=np.int64)
+    slots = labels.placing.ascending(frozenset(slot for slot, found in known.items() if found.gone_ms is None))
     columns: dict[str, NDArray[np.float64]] = {}
     if reading.counters_exposed and scrape.exposed is not None and scrape.asked_counters:
         for name, family in EXCHANGE_COUNTERS.items():
@@ -35,5 +36,5 @@ def exchange_table(scrape: Scrape, labels: LabelCache, reading: Reading) -> Tabl
     elif scrape.exchanges is not None:
         where = figure_slots(scrape.exchanges, labels, Kind.EXCHANGE)
         for name, values in scrape.exchanges.columns.items():
-            columns[name] = summed(slots, [(where, values)])
-    return Table(slots.astype(np.uint32), columns)
+            columns[name] = summed(slots, [(where, values)], labels.placing)
+    return Table(labels.placing.narrow(slots), columns)

@@ -5,19 +5,21 @@ Labels come as raw bytes, as they stand between the braces (see brokers.rabbitmq
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from brokers.collect.placing import Placing
 from brokers.rabbitmq import exposition
+from brokers.rabbitmq.exposition_again import Labels
 from brokers.registry.slots import Directory, ObjectName
 from brokers.series.metrics import Kind
 
@@ -38,6 +40,14 @@ def object_name(raw: bytes, kind: Kind, *, escaped: bool = True) -> ObjectName |
     return ObjectName(labels["vhost"], labels[kind.value])
 
 
+@dataclass(frozen=True, slots=True)
+class _Memo:
+    """What stands in a list of labels: their slots, and the number of the cache and the kind that they are of."""
+
+    of: tuple[int, Kind]
+    slots: NDArray[np.int64]
+
+
 @dataclass(slots=True)
 class LabelCache:
     """Slots by raw label bytes, of one broker."""
@@ -45,12 +55,17 @@ class LabelCache:
     directory: Directory
     escaped: bool = True
     limit: int = _SLACK
+    _number: int = field(default_factory=itertools.count().__next__)
     _slots: dict[Kind, dict[bytes, int]] = field(default_factory=dict)
     # The last lists of labels and their slots: metrics of one family name the same objects in the same order, and to
     # compare two lists is three times as fast as to look each label up [measured].
     _same: dict[Kind, deque[tuple[Sequence[bytes], NDArray[np.int64]]]] = field(default_factory=dict)
+    # Where slots stand among others, from tick to tick.
+    placing: Placing = field(default_factory=Placing)
     # What was computed of the directory, with the revision that it was computed at.
     _vhosts: dict[Kind, tuple[int, NDArray[np.int64]]] = field(default_factory=dict)
+    # The homes that were asked for last, with the slots that they are of and the array of all that they are from.
+    _homes: dict[Kind, tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]] = field(default_factory=dict)
     _prefetch: tuple[int, NDArray[np.float64], NDArray[np.float64]] = (-1, np.empty(0), np.empty(0))
 
     def unknown(self, kind: Kind, labels: Sequence[bytes]) -> set[ObjectName]:
@@ -85,20 +100,36 @@ class LabelCache:
         if seen is not None:
             return seen
         cache = self._slots.setdefault(kind, {})
-        found = np.fromiter(map(cache.get, labels, repeat(-2)), dtype=np.int64, count=len(labels))
+        found = np.fromiter(map(cache.get, labels, itertools.repeat(-2)), dtype=np.int64, count=len(labels))
         if (found == -2).any():  # the memory was emptied since they were looked up
             self.unknown(kind, labels)
-            return np.fromiter(map(cache.get, labels, repeat(-1)), dtype=np.int64, count=len(labels))
+            return np.fromiter(map(cache.get, labels, itertools.repeat(-1)), dtype=np.int64, count=len(labels))
         found.setflags(write=False)
-        self._same.setdefault(kind, deque(maxlen=_LISTS)).append((labels, found))
+        self._note(kind, labels, found)
         return found
 
     def _seen(self, kind: Kind, labels: Sequence[bytes]) -> NDArray[np.int64] | None:
-        return next((slots for held, slots in self._same.get(kind, ()) if held == labels), None)
+        """Return the slots of labels that were looked up before, the same array for all that are the same."""
+        lists = self._same.get(kind, ())
+        if isinstance(labels, Labels) and isinstance(labels.memo, _Memo) and labels.memo.of == (self._number, kind):
+            found: NDArray[np.int64] | None = labels.memo.slots
+            if not any(slots is found for _, slots in lists):
+                self._note(kind, labels, labels.memo.slots)
+            return found
+        found = next((slots for held, slots in lists if held == labels), None)
+        if found is not None:
+            self._note(kind, labels, found)
+        return found
+
+    def _note(self, kind: Kind, labels: Sequence[bytes], slots: NDArray[np.int64]) -> None:
+        self._same.setdefault(kind, deque(maxlen=_LISTS)).append((labels, slots))
+        if isinstance(labels, Labels):
+            labels.memo = _Memo((self._number, kind), slots)
 
     def let_go(self) -> None:
         """Let the last lists go: the tick that they were of is over."""
         self._same.clear()
+        self.placing.let_go()
 
     def gone(self, kind: Kind) -> NDArray[np.int64]:
         """Return the slots of a kind whose objects were found gone."""
@@ -106,7 +137,10 @@ class LabelCache:
         return np.array([slot for slot, found in known.items() if found.gone_ms is not None], dtype=np.int64)
 
     def vhosts_of(self, slots: NDArray[np.int64], kind: Kind = Kind.QUEUE) -> NDArray[np.int64]:
-        """Return the vhost slot of each queue's or exchange's slot, -1 where the vhost has none."""
+        """Return the vhost slot of each queue's or exchange's slot, -1 where the vhost has none.
+
+        As long as the registry tells the same it is the same array for the same array.
+        """
         directory = self.directory
         revision, homes = self._vhosts.get(kind, (-1, _NONE))
         if revision != directory.revision:
@@ -114,7 +148,10 @@ class LabelCache:
             known = directory.by_slot.get(kind, {})
             homes = _by_slot(known, [by_name.get(one.vhost, -1) for one in known.values()], -1)
             self._vhosts[kind] = directory.revision, homes
-        return _taken(homes, slots, -1)
+        asked = self._homes.get(kind)
+        if asked is None or asked[0] is not slots or asked[1] is not homes:
+            asked = self._homes[kind] = slots, homes, _taken(homes, slots, -1)
+        return asked[2]
 
     def prefetch_of(self, queues: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return by queue slot what its consumers may hold, and how many consumers that was; NaN where unknown."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from brokers.collect.answers import NO_SAMPLES, Figures, Samples, Scrape
 from brokers.collect.labels import LabelCache
+from brokers.collect.placing import summed
 from brokers.registry.details import QueueDetail
 from brokers.registry.slots import ObjectName
 from brokers.series.codec import Frame, Table
@@ -78,51 +79,33 @@ def queue_table(
     gauges, told, contested = _gauges(scrape.exposed, labels)
     if "consumers" in gauges:
         gauges["prefetch"] = _prefetch(labels, told, gauges["consumers"])
-    slots = told if whole else np.union1d(told, _kept(labels, last, told))
+    kept = _NONE if whole else _kept(labels, last, told)
+    slots = np.union1d(told, kept) if len(kept) else told
     columns = {name: _spread(told, values, slots) for name, values in gauges.items()}
     if _asked(scrape.exposed, _STREAM_LAG):
         columns["stream_lag"] = _highest(slots, scrape.exposed, labels, _STREAM_LAG)
-    seen = np.isin(slots, told)
+    seen = np.ones(len(slots), dtype=np.bool_) if slots is told else np.isin(slots, told)
     if counters_exposed and scrape.asked_counters:
         silent = bool(scrape.silent)
         for name, families in QUEUE_COUNTERS.items():
-            columns[name] = node_sum(scrape.exposed, labels, Kind.QUEUE, families, slots)
+            found = node_sum(scrape.exposed, labels, Kind.QUEUE, families, slots)
             if silent:  # any node may hold a share of any queue's count
-                columns[name][:] = np.nan
+                found = np.full(len(slots), np.nan)
             elif counted:
-                columns[name][np.isnan(columns[name]) & seen] = 0.0
+                found[np.isnan(found) & seen] = 0.0
+            columns[name] = found
     elif scrape.queues is not None:
         figures = _from_figures(scrape.queues, labels, None).table
         for name in COUNTERS:
             columns[name] = _spread(figures.slots.astype(np.int64), figures.column(name), slots)
-    return QueueTable(Table(slots.astype(np.uint32), columns), seen, contested)
-
-
-def summed(
-    slots: NDArray[np.int64], parts: Iterable[tuple[NDArray[np.int64], NDArray[np.float64]]]
-) -> NDArray[np.float64]:
-    """Add up what several parts say of the same slots; NaN where none says anything."""
-    total = np.zeros(len(slots))
-    said = np.zeros(len(slots), dtype=np.int64)
-    for given, all_values in parts:
-        good = given >= 0
-        where, values = given[good], all_values[good]
-        if len(where) == 0 or len(slots) == 0:
-            continue
-        position = np.minimum(np.searchsorted(slots, where), len(slots) - 1)
-        there = slots[position] == where
-        total += np.bincount(position[there], weights=values[there], minlength=len(slots))
-        said += np.bincount(position[there], minlength=len(slots))
-    return np.where(said > 0, total, np.nan)
+    return QueueTable(Table(labels.placing.narrow(slots), columns), seen, contested)
 
 
 def _gauges(
     exposed: Mapping[str, Mapping[str, Samples]], labels: LabelCache
 ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.int64], tuple[int, ...]]:
     by_node = {node: labels.slots(Kind.QUEUE, families.get(READY, NO_SAMPLES)[0]) for node, families in exposed.items()}
-    everyone = np.concatenate(list(by_node.values())) if by_node else np.empty(0, dtype=np.int64)
-    told, claims = np.unique(everyone[everyone >= 0], return_counts=True)
-    contested = told[claims > 1]
+    told, contested = labels.placing.told(list(by_node.values()))
     columns: dict[str, NDArray[np.float64]] = {}
     owners = _owners(labels, contested, by_node)
     wanted = {name: family for name, family in (_GAUGES | _SELDOM).items() if _asked(exposed, family)}
@@ -135,7 +118,7 @@ def _gauges(
                 elsewhere = np.setdiff1d(contested, owners[node])
                 where = np.where(np.isin(where, elsewhere), -1, where)
             parts.append((where, values))
-        columns[metric] = summed(told, parts)
+        columns[metric] = summed(told, parts, labels.placing)
     return columns, told, tuple(contested.tolist())
 
 
@@ -213,7 +196,7 @@ def node_sum(
         for family in families:
             raw, values = node_families.get(family, NO_SAMPLES)
             parts.append((labels.slots(kind, raw), values))
-    return summed(slots, parts)
+    return summed(slots, parts, labels.placing)
 
 
 def _kept(labels: LabelCache, last: Frame | None, told: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -250,7 +233,7 @@ def figure_slots(figures: Figures, labels: LabelCache, kind: Kind) -> NDArray[np
 
 
 def _spread(told: NDArray[np.int64], values: NDArray[np.float64], slots: NDArray[np.int64]) -> NDArray[np.float64]:
-    if np.array_equal(told, slots):
+    if told is slots or np.array_equal(told, slots):
         return values
     spread = np.full(len(slots), np.nan)
     if len(slots):

@@ -19,7 +19,8 @@ from brokers.collect.basis import Base, Reading
 from brokers.collect.counters import Parts
 from brokers.collect.exchange_table import EXCHANGE_COUNTERS
 from brokers.collect.labels import LabelCache
-from brokers.collect.queue_table import QUEUE_COUNTERS, QueueTable, node_sum, summed
+from brokers.collect.placing import Placing, summed
+from brokers.collect.queue_table import QUEUE_COUNTERS, QueueTable, node_sum
 from brokers.registry.details import VhostDetail
 from brokers.series.codec import Table
 from brokers.series.metrics import Kind
@@ -41,12 +42,14 @@ def vhost_table(
 ) -> Table:
     """Return the table of the vhosts that are there, or in which a queue is. `restarted`: nodes, since the base."""
     known = labels.directory.by_slot.get(Kind.VHOST, {})
-    home = labels.vhosts_of(queues.table.slots.astype(np.int64))
-    there = {slot for slot, vhost in known.items() if vhost.gone_ms is None} | set(np.unique(home[home >= 0]).tolist())
-    slots = np.array(sorted(there), dtype=np.int64)
-    columns = {"queues": _counted(slots, home, scrape)}
+    placing = labels.placing
+    home = labels.vhosts_of(placing.wide(queues.table.slots))
+    there = {slot for slot, vhost in known.items() if vhost.gone_ms is None} | placing.distinct(home)
+    slots = placing.ascending(frozenset(there))
+    columns = {"queues": _counted(slots, home, scrape, placing)}
+    served = home if queues.seen.all() else np.where(queues.seen, home, -1)
     for name in ("ready", "unacked", "consumers"):
-        columns[name] = _added(slots, home, queues, name, scrape)
+        columns[name] = _added(slots, served, queues.table.column(name), scrape, placing)
     if scrape.exposed is None:
         blind = np.array([_unreadable(known[slot].detail) for slot in slots.tolist()], dtype=np.bool_)
         columns = {name: np.where(blind, np.nan, values) for name, values in columns.items()}
@@ -59,20 +62,16 @@ def vhost_table(
                 _BY_EXCHANGE,
                 exchanges,
                 Kind.EXCHANGE,
-                labels.vhosts_of(exchanges.slots.astype(np.int64), Kind.EXCHANGE),
+                labels.vhosts_of(placing.wide(exchanges.slots), Kind.EXCHANGE),
             ),
         ):
             anew = _anew(scrape, labels, table, kind, names, restarted)
             grown = _grew(table, kind, names, base, reading, anew)
             for name in names:
                 before = _before(slots, base, name)
-                sums = summed(slots, [(where, grown[name])])
                 # A vhost without a queue has counted nothing since.
-                columns[name] = (
-                    np.full(len(slots), np.nan)
-                    if scrape.uncounted
-                    else before + np.where(np.isin(slots, where), sums, 0.0)
-                )
+                sums = summed(slots, [(where, grown[name])], placing, unsaid=0.0)
+                columns[name] = np.full(len(slots), np.nan) if scrape.uncounted else before + sums
     else:
         for name in VHOST_COUNTERS:
             before = _before(slots, base, name)
@@ -83,7 +82,7 @@ def vhost_table(
                 ],
                 dtype=np.float64,
             )
-    return Table(slots.astype(np.uint32), columns)
+    return Table(placing.narrow(slots), columns)
 
 
 def _before(slots: NDArray[np.int64], base: Base, name: str) -> NDArray[np.float64]:
@@ -129,6 +128,8 @@ def _grew(
     held = base.frame.table(kind)
     in_base = np.zeros(len(table.slots), dtype=np.bool_)
     position = np.zeros(len(table.slots), dtype=np.int64)
+    if held.slots is table.slots:
+        return {name: counters.grown(now[name], held.column(name), ~in_base, anew.get(name)) for name in names}
     if len(held.slots):
         position = np.minimum(np.searchsorted(held.slots, table.slots), len(held.slots) - 1)
         in_base = held.slots[position] == table.slots
@@ -155,23 +156,21 @@ def _anew(
     return found
 
 
-def _counted(slots: NDArray[np.int64], home: NDArray[np.int64], scrape: Scrape) -> NDArray[np.float64]:
-    found = np.zeros(len(slots))
-    inside = home[home >= 0]
-    if len(inside) and len(slots):
-        found = np.bincount(np.searchsorted(slots, inside), minlength=len(slots)).astype(np.float64)
-    return np.full(len(slots), np.nan) if scrape.silent or scrape.told_nothing else found
+def _counted(
+    slots: NDArray[np.int64], home: NDArray[np.int64], scrape: Scrape, placing: Placing
+) -> NDArray[np.float64]:
+    if scrape.silent or scrape.told_nothing:
+        return np.full(len(slots), np.nan)
+    return placing.place(home, slots).said.astype(np.float64)
 
 
 def _added(
-    slots: NDArray[np.int64], home: NDArray[np.int64], queues: QueueTable, name: str, scrape: Scrape
+    slots: NDArray[np.int64], served: NDArray[np.int64], values: NDArray[np.float64], scrape: Scrape, placing: Placing
 ) -> NDArray[np.float64]:
-    """Add the queues of each vhost up. Queues on a node that is down can't be served and add nothing."""
+    """Add the queues of each vhost up, `served` by its slot; -1: on a node that is down, it can't be served."""
     if scrape.silent or scrape.told_nothing:
         return np.full(len(slots), np.nan)
-    where = np.where(queues.seen, home, -1)
-    sums = summed(slots, [(where, queues.table.column(name))])
-    return np.where(np.isin(slots, where), sums, 0.0)
+    return summed(slots, [(served, values)], placing, unsaid=0.0)
 
 
 def _unreadable(detail: bytes) -> bool:

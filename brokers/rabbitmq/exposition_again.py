@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -27,6 +27,16 @@ _NEWLINE, _SPACE, _COMMENT = 10, 32, 35
 _MOVES = 2_000
 # What is a value in the plain form (see exposition); Python takes 1_000 for a number, the format does not.
 _VALUE = re.compile(rb"[^ \n\t}_]+")
+
+
+class Labels(list[bytes]):
+    """Label texts of a metric's samples; `memo` is for what somebody found out of them."""
+
+    __slots__ = ("memo",)
+
+    def __init__(self, texts: Iterable[bytes]) -> None:
+        super().__init__(texts)
+        self.memo: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +141,8 @@ def _shared(read: Mapping[str, Taken]) -> dict[str, Samples]:
     for name, one in read.items():
         labels, values = one.samples
         values.setflags(write=False)
-        found[name] = next((held for held, _ in found.values() if held == labels), labels), values
+        held = [held for held, _ in found.values() if held == labels]
+        found[name] = held[0] if held else Labels(labels), values
     return found
 
 
