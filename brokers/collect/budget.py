@@ -157,6 +157,8 @@ class Pace(msgspec.Struct, frozen=True):
     source: str = ""
     # Seconds that the broker really spent, by minute: brokers.collect.ledger.
     spent: tuple[tuple[int, float], ...] = ()
+    # Of those, the ones that readings of depth took.
+    spent_on_depth: tuple[tuple[int, float], ...] = ()
 
     def of(self, tier: Tier) -> Held:
         """Return what is remembered of a tier."""

@@ -31,6 +31,8 @@ from brokers.registry.models import Broker
 
 # What was asked last more than so many periods ago is asked as if for the first time.
 COLD = 3
+# Depth that took so many times what it was to take in ten minutes costs more than is known yet.
+JUMPED = 1.5
 # So long after its first reading of depth a broker of which that was short is asked for the rest.
 SOON_MS = 1000
 
@@ -47,7 +49,7 @@ def due_tiers(
 
     Those that were never asked, or not for long (the broker is new, was paused, or nobody polled), are not all asked at
     once: the first reading of depth stands alone, and where it is no short one each tick after it asks for one more.
-    What would pass what the budget allows in ten minutes waits for a later tick.
+    What would pass what the budget allows in ten minutes waits for a later tick; what depth takes in them is its own.
     """
     held = pace.of(Tier.DEPTH)
     depth_ms = chosen.every_ms[Tier.DEPTH]
@@ -60,7 +62,8 @@ def due_tiers(
         put_off = [] if _light(held) else cold[1:]
     asked = [tier for tier in found if tier not in put_off]
     most = ledger.allowed(budget or Budget(), reserved_share(chosen, definitions_s))
-    so_far = ledger.spent(pace.spent, at_ms) + ledger.counted(held.cost)
+    awaited = _need(held, depth_ms) - ledger.spent(pace.spent_on_depth, at_ms)
+    so_far = ledger.spent(pace.spent, at_ms) + max(ledger.counted(held.cost), awaited)
     borne = [Tier.DEPTH]
     for tier in asked:
         cost = ledger.counted(pace.of(tier).cost)
@@ -68,6 +71,11 @@ def due_tiers(
             borne.append(tier)
             so_far += cost
     return frozenset(borne)
+
+
+def _need(depth: Held, every_ms: int) -> float:
+    """Return the seconds that readings of depth take in a window, by what they cost and how often they come."""
+    return ledger.counted(depth.cost) * ledger.WINDOW_S * 1000 / every_ms
 
 
 def unfinished(chosen: Plan, before: Pace, now: Pace, asked: Collection[Tier]) -> bool:
@@ -99,7 +107,7 @@ def after(
 ) -> Pace:
     """Return the pace after a tick in which these tiers were asked; `near`: the line to the broker is short."""
     tiers = dict(pace.tiers)
-    spent, dearest = pace.spent, 0.0
+    spent, on_depth, now_s = pace.spent, pace.spent_on_depth, 0.0
     for tier in asked:
         if tier is Tier.CONSUMERS and Tier.DETAILS in asked:
             # Details told of the consumers; what asking for them alone costs is not known from that.
@@ -111,18 +119,23 @@ def after(
         seconds, size, failed = _cost(calls)
         tiers[tier] = remember(pace.of(tier), seconds, size, at_ms, failed, sum(call.bytes for call in calls))
         took = ledger.counted(Cost(seconds, size), pace.of(tier).cost)
-        spent, dearest = ledger.noted(spent, took, at_ms), max(dearest, took)
-    paid = msgspec.structs.replace(pace, tiers=tiers, spent=spent)
+        spent = ledger.noted(spent, took, at_ms)
+        if tier is Tier.DEPTH:
+            on_depth, now_s = ledger.noted(on_depth, took, at_ms), took
+    paid = msgspec.structs.replace(pace, tiers=tiers, spent=spent, spent_on_depth=on_depth)
     now = repaced(chosen, paid, budget, cadence_ms, definitions_s, at_ms)
-    # One long answer alone is no reason: nothing else is asked for a while as it is.
-    if ledger.spent(spent, at_ms) - dearest > ledger.allowed(budget, reserved_share(chosen, definitions_s)):
+    # Depth gives way to itself alone: after a long answer of another tier nothing but depth is asked for a while. One
+    # long answer of its own is no reason.
+    own = ledger.spent(on_depth, at_ms) - now_s
+    half = ledger.allowed(budget, reserved_share(chosen, definitions_s)) / 2
+    if own > max(half, JUMPED * _need(pace.of(Tier.DEPTH), chosen.every_ms[Tier.DEPTH])):
         now = _seldomer(now, chosen.every_ms[Tier.DEPTH])
     every = {tier: now.of(tier).every_ms for tier in chosen.tiers}
     return packing(now, every, budget, near=near, at_ms=at_ms)
 
 
 def _seldomer(pace: Pace, before_ms: int) -> Pace:
-    """Return the pace where more was spent than is allowed: depth is asked half as often as before."""
+    """Return the pace where depth took far more than it was to take: it is asked half as often as before."""
     depth = pace.of(Tier.DEPTH)
     every_ms = max(depth.every_ms, min(SLOWEST_MS, 2 * before_ms))
     return msgspec.structs.replace(

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brokers.collect.budget import RETRY_PART, Budget, Cost, Pace, Tier, share_in_force
+from brokers.collect.budget import RETRY_PART, Budget, Cost, Held, Pace, Tier, share_in_force
 from brokers.collect.measures import CallMeasure
 from brokers.collect.pace import SOON_MS, after, due_tiers, unfinished
 from brokers.collect.plan import Abilities, Plan, plan
 
 NODE = "rabbit@a"
 OLD = Abilities("3.10.8", {NODE: "http://a:15692"})
+NEW = Abilities("4.3.6", {NODE: "http://a:15692"}, counters_exposed=True)
 CADENCE_MS = 5000
 WINDOW_MS = 600_000
 DEADLINE_S = 20.0
@@ -218,7 +219,7 @@ def test_a_large_broker_that_is_new_has_its_depth_often_and_does_not_pay_for_wha
     version: str, seed: int
 ) -> None:
     chance = Random(seed)
-    abilities = Abilities(version, {NODE: "http://a:15692"}, counters_exposed=version.startswith("4"))
+    abilities = NEW if version == NEW.version else OLD
     costs = AT_10_000[version]
     run = simulated(
         lambda tier, _: costs[tier] * chance.uniform(1.0, 1.3),
@@ -243,6 +244,30 @@ def test_a_large_broker_that_is_new_has_its_depth_often_and_does_not_pay_for_wha
     assert run.most(0) <= Budget().share
 
 
+@pytest.mark.parametrize("dear_s", [4.0, 8.0, 20.0])
+@pytest.mark.parametrize("seed", range(3))
+def test_what_trials_take_does_not_make_depth_seldomer(dear_s: float, seed: int) -> None:
+    """Whatever they took, and however wrong what was expected of them was."""
+    chance = Random(seed)
+    costs = {**AT_10_000["3.10.8"], Tier.DETAILS: dear_s, Tier.LISTS: dear_s}
+    run = simulated(lambda tier, _: costs[tier] * chance.uniform(1.0, 1.3), 60, Budget(), seed, definitions_s=0.8)
+    assert {Tier.DETAILS, Tier.LISTS} <= {tier for _, tier, _ in run.readings}
+    assert max(every for _, every in run.periods) <= 27_000
+    assert run.most(0) <= Budget().share
+
+
+def test_what_depth_will_take_in_ten_minutes_is_kept_for_it() -> None:
+    budget, at_ms = Budget(), 1_800_000_000_000
+    half = ((0.1, 2_000_000),) * 7
+    tiers = {Tier.DEPTH: Held(10_000, at_ms - 10_000, half), Tier.COUNTERS: Held(20_000, at_ms - 20_000, half)}
+    # Of twelve seconds depth takes six in ten minutes.
+    for spent_s, borne in ((5.8, True), (5.95, False)):
+        pace = Pace(tiers, spent=((at_ms // 60_000, spent_s),))
+        assert (Tier.COUNTERS in due_tiers(plan(NEW, 10, CADENCE_MS, pace), pace, at_ms, budget)) is borne
+    pace = Pace(tiers, spent=((at_ms // 60_000, 9.0),), spent_on_depth=((at_ms // 60_000, 4.0),))
+    assert Tier.COUNTERS in due_tiers(plan(NEW, 10, CADENCE_MS, pace), pace, at_ms, budget)
+
+
 def test_a_tier_that_is_slow_once_on_a_large_broker_is_not_left_out_for_that() -> None:
     """Where it took what was expected of it, it is believed at once; where it took far more, it is asked again."""
     seen = iter([1.0])
@@ -250,7 +275,7 @@ def test_a_tier_that_is_slow_once_on_a_large_broker_is_not_left_out_for_that() -
     def truth(tier: Tier, _: int) -> float:
         return next(seen, 0.06) if tier is Tier.COUNTERS else AT_10_000["4.3.6"].get(tier, 1.0)
 
-    run = simulated(truth, 10, Budget(), abilities=Abilities("4.3.6", {NODE: "http://a"}, counters_exposed=True))
+    run = simulated(truth, 10, Budget(), abilities=NEW)
     asked = [at for at, tier, _ in run.readings if tier is Tier.COUNTERS]
     assert asked[1] - asked[0] <= 60_000
     assert not run.pace.of(Tier.COUNTERS).left_out
