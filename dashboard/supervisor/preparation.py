@@ -116,7 +116,7 @@ def processes() -> list[Child]:
     beat = [
         *(*celery, "beat", "--loglevel", "WARNING", "--pidfile", ""),
         # In memory: what it sends says only that a moment has come, so there is nothing to remember.
-        *("--scheduler", "celery.beat:Scheduler"),
+        *("--scheduler", "dashboard.beat:Scheduler"),
     ]
     shared = {"DJANGO_SETTINGS_MODULE": "dashboard.settings", "C_FORCE_ROOT": "1"}
     return [
