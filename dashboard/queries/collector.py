@@ -88,7 +88,11 @@ def collector(rights: Rights, now_ms: int) -> Collector:
     found = tuple(CollectedBroker(row.id, row.name, states[row.id], _polled(row, now_ms)) for row in seen)
     polls = [row.poll_state for row in seen if hasattr(row, "poll_state")]
     last_ms = max((poll.last_tick_ms or 0 for poll in polls), default=0)
+    hidden = sum(rights.sees_broker(row.id) for row in rows) - len(seen)
     running, sentence = whether_it_runs(list(states.values()), last_ms)
+    if hidden and not seen:
+        # There is something to poll; how that goes is not theirs to see.
+        running, sentence = Cell(hidden=True), ""
     cells: Cells = {
         "page.collector": running,
         "page.collector.says": Cell(text=sentence),
@@ -97,7 +101,6 @@ def collector(rights: Rights, now_ms: int) -> Collector:
     ok_ms = {poll.broker_id: poll.last_ok_ms for poll in polls}
     for one in found:
         cells.update(_cells(one, ok_ms.get(one.id)))
-    hidden = sum(rights.sees_broker(row.id) for row in rows) - len(seen)
     return Collector(found, hidden, running, sentence, cells, last_ms)
 
 

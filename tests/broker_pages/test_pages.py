@@ -94,6 +94,22 @@ def test_it_shows_a_person_limited_to_a_vhost_nothing_else(path: str, down: bool
     assert signed_in(make_user("w", (Role.VIEWER, broker, "mine"))).get(f"/brokers/{other.pk}").status_code == 404
 
 
+def test_it_says_of_what_a_person_limited_to_a_vhost_does_not_see_that_it_is_there() -> None:
+    broker = polled()
+    limited = signed_in(make_user("v", (Role.VIEWER, broker, "mine")))
+    text = limited.get("/settings/collector").content.decode()
+    assert "1 broker of which you see only vhosts is left out." in text
+    assert "Not yours to see" in text
+    assert "There is no broker to poll yet." not in text
+    # Of nodes they see nothing: a column of empty cells would say that there are none.
+    assert ">Nodes</th>" not in limited.get("/").content.decode()
+    whole = make_broker("whole")
+    both = signed_in(make_user("b", (Role.VIEWER, broker, "mine"), (Role.VIEWER, whole, "")))
+    fleet = both.get("/").content.decode()
+    assert ">Nodes</th>" in fleet
+    assert fleet.count("Nodes are shown to those who see the whole broker.") == 3
+
+
 def test_it_shows_an_empty_fleet_with_the_way_on() -> None:
     assert "/settings/brokers/add" in signed_in(make_user("a", Role.ADMINISTRATOR)).get("/").content.decode()
     nobody = signed_in(make_user("n")).get("/").content.decode()
