@@ -9,10 +9,14 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+import unicodedata
 
 from django.utils import timezone
 
 UNKNOWN = "—"
+
+# First strong isolate and its end stand around names with letters of these classes.
+_TURNING = frozenset({"R", "AL", "AN", "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 _MINUTE = 60
 _HOUR = 3600
@@ -181,6 +185,12 @@ def full_time(at_ms: int | None, zone: dt.tzinfo | None = None) -> str:
         return UNKNOWN
     at = dt.datetime.fromtimestamp(at_ms / 1000, zone or timezone.get_current_timezone())
     return f"{at:%Y-%m-%d %H:%M:%S} {at.isoformat()[-6:]}"
+
+
+def isolated(name: str) -> str:
+    """Return a name as it can stand in a sentence: one that turns the direction of writing turns nothing but itself."""
+    turns = any(unicodedata.bidirectional(letter) in _TURNING for letter in name)
+    return f"\u2068{name}\u2069" if turns else name
 
 
 def _moment(at_ms: int | None, zone: dt.tzinfo | None, now_ms: int | None, shape: str) -> str:

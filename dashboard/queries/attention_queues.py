@@ -47,7 +47,7 @@ def _unconsumed(facts: BrokerFacts, group: Unconsumed) -> Need:
         Severity.WARNING,
         f"{formats.count(group.queues)} queues of {group.vhost}",
         f"on {facts.name} have a backlog and no consumer",
-        why=f"{waits}; the most, {formats.count(group.largest_ready)}, in {group.largest}.",
+        why=f"{waits}; the most, {formats.count(group.largest_ready)}, in {formats.isolated(group.largest)}.",
         **common,
     )
 
@@ -92,7 +92,7 @@ def _troubled(facts: BrokerFacts, group: Troubled) -> Need:
         severity,
         f"{formats.count(group.queues)} queues of {group.vhost}",
         f"on {facts.name} {several}",
-        why=f"The largest is {group.largest}: {group.evidence[:1].lower()}{group.evidence[1:]}",
+        why=f"The largest is {formats.isolated(group.largest)}: {group.evidence[:1].lower()}{group.evidence[1:]}",
         vhost=group.vhost,
         state=_STATE_NAMES[group.state],
         short=f"{formats.count(group.queues)} {short.lower()}",

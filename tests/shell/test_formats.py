@@ -240,3 +240,13 @@ def test_it_keeps_the_order_of_what_it_shortens(one: float, other: float) -> Non
         assert number(formats.count(less)) <= number(formats.count(more))
     if more < 10 * 3600 - 1 and less >= 0.05:
         assert number(formats.lag(less)) <= number(formats.lag(more))
+
+
+@pytest.mark.parametrize("name", ["\u202eabc", "abc\u202e", "\u05d0\u05d1", "a\u2067b", "a\u2069\u202eb"])
+def test_a_name_that_turns_the_direction_turns_no_sentence(name: str) -> None:
+    assert formats.isolated(name) == f"\u2068{name}\u2069"
+
+
+@pytest.mark.parametrize("name", ["orders.eu", "\u00fcn\u00ef-\u30b3", "=cmd|' <b>", ""])
+def test_other_names_stand_as_they_are(name: str) -> None:
+    assert formats.isolated(name) == name
