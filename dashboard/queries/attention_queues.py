@@ -36,7 +36,7 @@ def _unconsumed(facts: BrokerFacts, group: Unconsumed) -> Need:
             Severity.WARNING,
             group.largest,
             f"of {group.vhost} on {facts.name} has a backlog and no consumer",
-            why=f"{waits}.",
+            why=f"{waits}. {group.full}".strip(),
             queue=group.largest,
             lasts=(group.largest_slot, float(ConsumerState.STOPPED)),
             **common,

@@ -22,6 +22,7 @@ from brokers.registry.slots import KnownObject
 from brokers.series.current import aligned
 from brokers.series.metrics import RATES, Kind
 from brokers.series.present import Present, PresentTable
+from dashboard.queries.queue_full import full
 
 NAN = float("nan")
 T = TypeVar("T")
@@ -130,6 +131,8 @@ class Unconsumed:
     largest: str
     largest_slot: int
     largest_ready: float
+    # What becomes of messages where there is one such queue and it is full.
+    full: str = ""
     hour_ago: float | None = None
     hour_span_s: float = 0
 
@@ -275,6 +278,12 @@ def _troubled(shown: Present) -> tuple[Troubled, ...]:
     return tuple(found)
 
 
+def _full(shown: Present, row: int) -> str:
+    table = shown.table(Kind.QUEUE)
+    detail = _detail(table.objects[row].detail, QueueDetail)
+    return full(detail, "", float(table.column("ready")[row]), float(table.column("publish_rate")[row]))
+
+
 def _seen(shown: Present, row: int) -> Seen:
     return Seen(**{name: float(column(shown, Kind.QUEUE, name)[row]) for name in Seen.__dataclass_fields__})
 
@@ -297,6 +306,7 @@ def _group(shown: Present, table: PresentTable, vhost: str, slot: int, rows: lis
         largest=table.objects[rows[most]].name,
         largest_slot=table.objects[rows[most]].slot,
         largest_ready=float(ready[most]),
+        full=_full(shown, rows[0]) if len(rows) == 1 else "",
         hour_ago=before,
         hour_span_s=span_s,
     )

@@ -33,7 +33,8 @@ from dashboard.queries.held import held, read_ms
 from dashboard.queries.keys import queue_key
 from dashboard.queries.lasting import begun_of
 from dashboard.queries.marks import Mark
-from dashboard.queries.queue_definition import Row, Setting, full, rows, settings
+from dashboard.queries.queue_definition import Row, Setting, rows, settings
+from dashboard.queries.queue_full import full
 from dashboard.queries.queue_measures import why_measure
 from dashboard.queries.queue_state import Around, Judged, Standing
 from dashboard.queries.queues_states import of_one

@@ -12,6 +12,7 @@ from brokers.rabbitmq.structs import Policy
 from brokers.registry.details import QueueDetail
 from dashboard import formats
 from dashboard.queries.broker_analysis import short_node
+from dashboard.queries.queue_full import known_policy
 
 _LONGEST = 400
 _MEMBERS_NAMED = 7
@@ -73,46 +74,13 @@ def settings(
     Without the policies themselves their names are known and what they define together; which of two defines a key
     is then not.
     """
-    mine = policy or _known(detail.policy)
-    theirs = operator_policy or _known(detail.operator_policy)
+    mine = policy or known_policy(detail.policy)
+    theirs = operator_policy or known_policy(detail.operator_policy)
     told = detail.effective_policy or None
     # The type is told in the definition already.
     own = {name: value for name, value in detail.arguments.items() if name != "x-queue-type"}
     found = effective(own, mine, theirs, detail.type, version, told=told)
     return tuple(_setting(one) for one in found)
-
-
-def full(detail: QueueDetail, version: str, ready: float, enters: float) -> str:
-    """Say what becomes of messages where so many wait as the queue may hold; empty where more may.
-
-    `ready` is messages, NaN for *unknown*; `enters` those published a second. Limits in bytes are not looked at: what
-    counts in them differs by type and version.
-    """
-    found = {
-        one.name: one.value
-        for one in effective(
-            detail.arguments,
-            _known(detail.policy),
-            _known(detail.operator_policy),
-            detail.type,
-            version,
-            told=detail.effective_policy or None,
-        )
-    }
-    limit = found.get("max-length")
-    if not isinstance(limit, int) or isinstance(limit, bool) or not ready >= limit or detail.type == "stream":
-        return ""
-    letters = "goes to the dead-letter exchange" if found.get("dead-letter-exchange") else ""
-    what = {
-        "reject-publish": "what is published to it is refused",
-        "reject-publish-dlx": f"what is published to it is refused{' and ' + letters if letters else ''}",
-    }.get(str(found.get("overflow")), f"for each message that enters, the oldest {letters or 'is dropped'}")
-    pace = f", {formats.rate(enters)} a second" if enters > 0 else ""
-    return f"It is full: it holds {formats.count(limit)} at most, and {what}{pace}."
-
-
-def _known(name: str | None) -> Policy | None:
-    return Policy(name=name) if name else None
 
 
 def _setting(one: Effective) -> Setting:

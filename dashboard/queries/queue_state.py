@@ -89,7 +89,7 @@ def standing(detail: QueueDetail, around: Around, judged: Judged, seen_in: Polls
         return Standing(*broken, evidence)
     icon, word, sentence = _moving(detail, around, judged)
     lasts = f"{word} {around.lasts}." if around.lasts else ""
-    return Standing(icon, word, f"{sentence} {around.full}".strip(), f"{lasts} {evidence}".strip())
+    return Standing(icon, word, sentence, f"{lasts} {evidence}".strip())
 
 
 def _outside(around: Around) -> Standing | None:
@@ -128,23 +128,31 @@ def _moving(detail: QueueDetail, around: Around, judged: Judged) -> tuple[str, s
             )
         return "unknown", "Unknown", f"{around.broker} has not told its figures in the last 5 min."
     if detail.holds_letters and judged.state in {State.HOLDING, State.OK, State.NEW, State.IDLE}:
-        return _dead(detail, seen)
+        icon, word, sentence = _dead(detail, seen)
+        return icon, word, f"{sentence} {around.full}".strip()
     said = SAYINGS[judged.state]
     if judged.state is State.WAITING:
         waits = f"{_messages(seen.ready)} {'waits' if seen.ready == 1 else 'wait'} here until the time is up"
-        return said.icon, said.word, f"{waits}, to go on by the dead-letter exchange. Nobody is to consume this queue."
+        waits += ", to go on by the dead-letter exchange. Nobody is to consume this queue."
+        return said.icon, said.word, f"{waits} {around.full}".strip()
     named = judged.named
     if math.isnan(named) and judged.state is State.STOPPED:
         named = float(ConsumerState.STOPPED)
     if math.isnan(named) and judged.state is State.IDLE:
         named = float(ConsumerState.IDLE)
-    sentence = evidence(named, seen, stream=detail.type == "stream")
-    if around.full and judged.state is State.STOPPED:
-        # What is dropped leaves, too.
-        sentence = f"{_messages(seen.ready)} {'waits' if seen.ready == 1 else 'wait'} and nobody is subscribed."
+    sentence = seen_from(named, seen, detail, around.full)
     if judged.state is State.FLOW:
         sentence = f"The broker slows its publishers down. {sentence}"
     return said.icon, said.word, sentence
+
+
+def seen_from(named: float, seen: Seen, detail: QueueDetail, full: str) -> str:
+    """Say what a ConsumerState was seen from, and what becomes of messages where the queue is `full`."""
+    if full and named == ConsumerState.STOPPED:
+        # What is dropped leaves, too.
+        wait = "waits" if seen.ready == 1 else "wait"
+        return f"{_messages(seen.ready)} {wait} and nobody is subscribed. {full}"
+    return f"{evidence(named, seen, stream=detail.type == 'stream')} {full}".strip()
 
 
 def _dead(detail: QueueDetail, found: Seen) -> tuple[str, str, str]:

@@ -12,14 +12,16 @@ from functools import partial
 
 import numpy as np
 
-from brokers.lag.evidence import Seen, evidence
+from brokers.lag.evidence import Seen
 from brokers.registry.details import QueueDetail
 from brokers.series.metrics import Kind
 from dashboard import formats
 from dashboard.cells import Cell
 from dashboard.queries import broker_cells as cell
 from dashboard.queries.held import held, read_ms
+from dashboard.queries.queue_full import full
 from dashboard.queries.queue_measures import drain_cell, growth_cell, lag_cell, why_measure
+from dashboard.queries.queue_state import seen_from
 from dashboard.queries.queues_params import Params
 from dashboard.queries.queues_states import JUDGED, SAYINGS, State, ranks
 from dashboard.queries.queues_table import Floats, Part, Rows
@@ -59,7 +61,8 @@ class Line:
     def evidence(self) -> str:
         """What the state of its consumers was seen from."""
         seen = Seen(**{name: self.figure(name) for name in EVIDENCE})
-        return evidence(self.figure("consumer_state"), seen, stream=self.detail.type == "stream")
+        no_more = full(self.detail, "", seen.ready, seen.publish_rate)
+        return seen_from(self.figure("consumer_state"), seen, self.detail, no_more)
 
 
 @dataclass(frozen=True, slots=True)

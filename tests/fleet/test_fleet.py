@@ -21,6 +21,8 @@ from dashboard.accounts.rights import rights_of
 from dashboard.queries.broker import broker_page
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
 from dashboard.queries.fleet import answered, balance, churn, fleet, grows, summary, summed_spark, trend
+from dashboard.queries.queues import queue_list
+from dashboard.queries.queues_params import Params
 from tests.support.builders import Seen, append_snapshot, make_broker, make_user, seen_queue
 
 pytestmark = pytest.mark.django_db
@@ -85,6 +87,30 @@ def test_it_counts_no_queue_as_unconsumed_in_which_messages_wait_for_their_time(
     [facts] = facts_of(rights_of(make_user("v", Role.VIEWER)), now())
     assert [(group.vhost, group.queues, group.ready) for group in facts.unconsumed] == [("w", 1, 7)]
     assert {vhost.name: vhost.unconsumed for vhost in facts.vhosts} == {"v": 0, "w": 1}
+
+
+def test_it_says_of_a_full_queue_what_becomes_of_messages() -> None:
+    broker = make_broker("full")
+    short = QueueDetail(type="classic", arguments={"x-max-length": 100})
+    for moment, counted in ((now() - 10_000, 0.0), (now(), 90.0)):
+        append_snapshot(
+            broker,
+            {
+                Kind.VHOST: [Seen("", "mine", {"ready": 100}, VhostDetail())],
+                Kind.QUEUE: [
+                    seen_queue("mine", "short", detail=short, ready=100, unacked=0, consumers=0, published=counted)
+                ],
+            },
+            whole={"ready": 100},
+            at_ms=moment,
+        )
+    [need] = fleet(rights_of(make_user("v", Role.VIEWER)), ZONE, now()).needs
+    said = "It is full: it holds 100 at most, and for each message that enters, the oldest is dropped, 9.0 a second."
+    assert need.why == f"100 messages wait. {said}"
+    listed = queue_list(rights_of(make_user("w", Role.VIEWER)), Params(), ZONE, now())
+    assert listed is not None
+    [state] = [cell for key, cell in listed.cells.items() if key.endswith(".state")]
+    assert "nothing leaves" not in state.exact
 
 
 def test_it_gives_sums_over_their_vhosts_to_people_limited_to_them() -> None:

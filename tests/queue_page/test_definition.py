@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from brokers.rabbitmq.structs import Policy
 from brokers.registry.details import QueueDetail
-from dashboard.queries.queue_definition import arguments_text, full, rows, settings, value_text
+from dashboard.queries.queue_definition import arguments_text, rows, settings, value_text
+from dashboard.queries.queue_full import full
 
 QUORUM = QueueDetail(
     type="quorum",
