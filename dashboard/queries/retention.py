@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 
 from django.db.models import Min, Sum
+from django.db.models.functions import Length
 
 from brokers.registry.models import Broker
 from brokers.series.levels import Level
@@ -91,9 +92,14 @@ def plan(broker: Broker, retention: Retention) -> Plan:
     """Return what a retention means for a broker. A few queries, and one snapshot read."""
     stored = retention_of(broker.pk)
     predicted = predicted_bytes(broker.pk, retention)
-    newest = Snapshot.objects.filter(broker=broker).order_by("-id").values_list("at_ms", flat=True).first()
+    polls = Snapshot.objects.filter(broker=broker)
+    newest = polls.order_by("-id").values_list("at_ms", flat=True).first()
     levels = tuple(_kept(broker, one, retention, stored, newest, predicted.by_level) for one in FIELDS)
-    return Plan(broker, retention, stored, levels, used_bytes(broker.pk), predicted.total)
+    # The polls of the last minutes are not in blocks yet. They are single polls as those are.
+    lately = polls.aggregate(size=Sum(Length("payload")), oldest=Min("at_ms"))
+    oldest = min((at for at in (levels[0].oldest_ms, lately["oldest"]) if at is not None), default=None)
+    raw = replace(levels[0], used_bytes=levels[0].used_bytes + int(lately["size"] or 0), oldest_ms=oldest)
+    return Plan(broker, retention, stored, (raw, *levels[1:]), used_bytes(broker.pk), predicted.total)
 
 
 def entered(given: Mapping[str, object], otherwise: Retention) -> tuple[Retention, dict[str, str]]:

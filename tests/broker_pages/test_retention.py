@@ -67,6 +67,18 @@ def address(broker: Broker, part: str = "") -> str:
     return f"/settings/brokers/{broker.pk}/retention{part}"
 
 
+def test_polls_that_are_in_no_block_yet_count_as_single_polls() -> None:
+    broker = make_broker("new")
+    at_ms = time.time_ns() // 1_000_000 - 60_000
+    for moment in (at_ms, at_ms + 5_000):
+        append_snapshot(broker, {Kind.QUEUE: [seen_queue("/", "q", ready=1)]}, at_ms=moment)
+    made = plan(broker, Retention())
+    raw, *others = made.levels
+    assert (raw.oldest_ms, raw.used_bytes) == (at_ms, made.used_bytes)
+    assert raw.used_bytes > 0
+    assert all(one.used_bytes == 0 and one.oldest_ms is None for one in others)
+
+
 def test_it_shows_what_is_kept_what_it_takes_and_what_it_will_take(admin: Client, shop: Broker) -> None:
     text = admin.get(address(shop)).content.decode()
     assert "Every poll" in text
