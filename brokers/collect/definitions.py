@@ -19,6 +19,7 @@ from brokers.collect.claims import Lane, holds, release
 from brokers.collect.clients import clients_of
 from brokers.collect.definitions_facts import Told, told
 from brokers.collect.definitions_read import Declared, read
+from brokers.collect.labels import cache_of
 from brokers.collect.measures import CallMeasure, TickMeasures
 from brokers.collect.models import PollState
 from brokers.collect.pace import budget_of
@@ -71,7 +72,8 @@ def read_definitions(broker_id: int, token: str) -> Outcome:
 def _read(broker: Broker, token: str, began_ms: int) -> Outcome:
     cpu_started = time.thread_time()
     declared = read(clients_of(broker))
-    directory = Directory(broker.id)
+    # A tick mostly knows the objects already.
+    directory = cache_of(broker.id).directory.copy()
     directory.refresh()
     found = told(declared, _known(directory))
     _check(broker, token)

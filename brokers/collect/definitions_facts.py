@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -159,12 +159,12 @@ def _queues(declared: Declared, before: Mapping[ObjectName, KnownObject], said: 
     return found
 
 
-def _queue(queue: Queue, policies: Mapping[tuple[str, str], Policy], operators: Iterable[Policy]) -> QueueDetail:
+def _queue(queue: Queue, policies: Mapping[tuple[str, str], Policy], operators: Sequence[Policy]) -> QueueDetail:
     effective = queue.effective
     operator = queue.operator_policy or None
     if effective is None:
         # Up to 4.0 the cheap list names the policy and tells neither the operator policy nor what both define.
-        matched = policy.matching(operators, queue.vhost, queue.name, queue.type)
+        matched = policy.matching(operators, queue.vhost, queue.name, queue.type) if operators else None
         operator = operator or (matched.name if matched else None)
         own = policies.get((queue.vhost, queue.policy or ""))
         effective = policy.merged(own.keys if own else {}, matched.keys if matched else {})

@@ -59,6 +59,18 @@ class Directory:
         self.revision = highest
         return changed
 
+    def copy(self) -> Directory:
+        """Return another with the same objects, which is refreshed by itself; another thread may refresh this one."""
+        revision = self.revision
+        by_slot, by_name = dict(self.by_slot), dict(self.by_name)
+        # What is newer than the revision by now is read again.
+        return Directory(
+            self.broker_id,
+            revision,
+            {kind: dict(found) for kind, found in by_slot.items()},
+            {kind: dict(found) for kind, found in by_name.items()},
+        )
+
     def slot(self, kind: str, vhost: str, name: str) -> int | None:
         """Return the slot of an object by its name, or None."""
         return self.by_name.get(kind, {}).get(ObjectName(vhost, name))

@@ -124,3 +124,17 @@ def test_it_overwrites_nothing_that_was_written_while_it_waited(monkeypatch: pyt
     describe(broker, "queue", {0: b'{"a":1}'}, {})
     row = BrokerObject.objects.get(broker=broker, slot=0)
     assert (bytes(row.detail), row.gone_ms) == (b'{"a":1}', 5)
+
+
+def test_a_copy_goes_its_own_way() -> None:
+    broker = make_broker()
+    assign(broker, "queue", [ObjectName("/", "a")], 1)
+    directory = fresh(broker)
+    copy = directory.copy()
+    assert (copy.revision, copy.by_slot, copy.by_name) == (directory.revision, directory.by_slot, directory.by_name)
+    assign(broker, "queue", [ObjectName("/", "b")], 2)
+    copy.refresh()
+    assert copy.slot("queue", "/", "b") == 1
+    assert directory.slot("queue", "/", "b") is None
+    assert directory.refresh()
+    assert (copy.revision, copy.by_slot, copy.by_name) == (directory.revision, directory.by_slot, directory.by_name)
