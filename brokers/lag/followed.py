@@ -101,9 +101,9 @@ class Memory:
         return Memory(at_ms - span_ms, self.slots, {**self.columns, **moved}, self.span_ms)
 
     def over(self, slots: Slots) -> dict[str, Floats]:
-        """Return copies of the columns for other slots: what is new starts as unknown."""
+        """Return the columns for other slots: what is new starts as unknown. The arrays are not to be changed."""
         if len(self.slots) == len(slots) and np.array_equal(self.slots, slots):
-            return {name: values.copy() for name, values in self.columns.items()}
+            return dict(self.columns)
         found = {name: np.full(len(slots), start) for name, start in _START.items()}
         if len(self.slots) and len(slots):
             position = np.minimum(np.searchsorted(self.slots, slots), len(self.slots) - 1)
@@ -152,7 +152,7 @@ def begun(at_ms: int, slots: Slots, consumers: Floats, read_ms: int) -> Memory:
 
 
 def follow(memory: Memory, tick: Tick) -> tuple[dict[str, Floats], Now]:
-    """Take a tick in: return the columns of what is remembered, to be changed, and what moved.
+    """Take a tick in: return the columns of what is remembered, to be replaced where they change, and what moved.
 
     A tick that comes after a long gap begins anew; one that is not later than the last comes by a clock that was set
     back, which moves what is remembered back with it. Call it under `np.errstate`: comparing with NaN is what it does

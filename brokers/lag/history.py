@@ -22,8 +22,8 @@ _GROW = 64
 
 
 def wrapped(values: Floats) -> Counts:
-    """Return whole numbers as they are kept, modulo 2³²."""
-    return np.mod(np.rint(values), 2.0**32).astype(np.uint32)
+    """Return whole numbers (of at most 63 bits, as any count of messages is) as they are kept, modulo 2³²."""
+    return np.rint(values).astype(np.int64).astype(np.uint32)
 
 
 def _difference(later: Counts, earlier: Counts) -> Floats:

@@ -80,8 +80,12 @@ def advance(
         # Counters that may have emptied it and need not are no reason to hide what it told of within the last beat.
         most = np.minimum(np.nan_to_num(reading.total), np.floor(flow.bounds[1]))
         behind = np.where((behind < 0.5) & (most >= 1) & ~is_stream, most, behind)
+    # Of a queue that is empty nobody asks when its head came in.
+    asked = ~(behind < 0.5) | is_stream
+    counts, places = wrapped(entered), np.flatnonzero(asked)
+    entry_ms, older = np.full(len(behind), float(reading.at_ms)), np.zeros(len(behind), dtype=np.bool_)
     # Half a message less: the middle of the time in which the head came in.
-    entry_ms, older = arrivals.entered_ms(wrapped(entered), np.maximum(behind, 1.0) - 0.5)
+    entry_ms[places], older[places] = arrivals.entered_ms(counts[places], np.maximum(behind[places], 1.0) - 0.5, places)
     # What came uncounted was seen when the queue told of it, and so is all that the management API counts: half a beat
     # later, on average.
     late = (columns["in"] == 0) & ~is_stream if reading.live else np.ones(len(behind), dtype=np.bool_)
@@ -96,7 +100,7 @@ def advance(
     entry_ms = np.where(held, np.fmin(entry_ms, columns["held_ms"]), entry_ms)
     columns["head_ms"] = np.where(behind < 0.5, np.nan, entry_ms)
     lag = np.maximum(reading.at_ms - entry_ms, 0.0) / 1000.0
-    about = ~held & _open(ages, reading, wrapped(entered), entry_ms, late, emptied)
+    about = ~held & _open(ages, reading, counts, entry_ms, late, emptied, asked)
     source = np.where(about, float(LagSource.ABOUT), float(LagSource.COUNTERS))
     source = np.where(at_least | perhaps, float(LagSource.AT_LEAST), source)
     source = np.where(is_stream & ~at_least, float(LagSource.STREAM_OFFSETS), source)
@@ -117,16 +121,23 @@ def advance(
 
 
 def _open(
-    ages: Ages, reading: Reading, counts: Counts, entry_ms: Floats, late: NDArray[np.bool_], emptied: NDArray[np.bool_]
+    ages: Ages,
+    reading: Reading,
+    counts: Counts,
+    entry_ms: Floats,
+    late: NDArray[np.bool_],
+    emptied: NDArray[np.bool_],
+    asked: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Tell of which queues the age may be further off than one tick and 5 %, by what is not known of their depth."""
+    """Tell of which of the queues `asked` of the age may be further off than one tick and 5 %, by what is not known of
+    their depth."""
     columns, at_ms = ages.flow.columns, reading.at_ms
     least, most = ages.flow.bounds
     found = np.zeros(len(counts), dtype=np.bool_)
     # What had no more than came in within a second when it told its depth has none that is much older than that beat.
     into = np.maximum(columns["in_pace"], columns["in_pace_before"])
     flows = (reading.total <= into * 1_000) & (at_ms - entry_ms <= BEAT_MS)
-    where = np.flatnonzero((most - least > 1.0) & ~flows)
+    where = np.flatnonzero((most - least > 1.0) & ~flows & asked)
     # What was told at some moment of a beat is taken for told in its middle.
     allowed = BEAT_MS + 0.05 * (at_ms - entry_ms[where])
     allowed -= np.where(late[where], BEAT_MS / 2 if ages.flow.live else SAMPLED_MS, 0.0)
@@ -187,7 +198,8 @@ def _take(ages: Ages, reading: Reading) -> None:
         ages.heads.clear()
     done = step(flow, reading)
     entered = flow.entered
-    arrivals.realign(flow.slots, wrapped(np.where(done.born, entered - flow.depth, entered)))
+    if arrivals.slots is not flow.slots:
+        arrivals.realign(flow.slots, wrapped(np.where(done.born, entered - flow.depth, entered)))
     counts = wrapped(entered)
     arrivals.append(reading.at_ms, counts)
     lowered = np.flatnonzero(done.lowered)
