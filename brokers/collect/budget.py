@@ -9,8 +9,9 @@ divides the share and gives each tier the period that its part of the budget bea
 - Where a reading of depth takes longer than `LIGHT_S` the share falls with the square of that time, to `HEAVY` of it at
   most: one long answer holds up a scheduler of the broker, and its memory, longer than many short ones. An answer of
   less than `SMALL` bytes is no long one, however long it took.
-- Periods grow at once and shrink only when little more than half would do, so that noise does not move them. Depth at
-  most doubles its period at a time: one slow answer must not silence a broker for minutes.
+- Periods grow at once and shrink only when little more than half would do, depth's when three quarters would, so that
+  noise does not move them. Depth at most doubles its period at a time: one slow answer must not silence a broker for
+  minutes.
 - An optional tier whose period would pass its slowest is *left out*: its figures are unknown. It is tried again, soon
   at first, since a broker that starts or is busy looks dear, then seldomer (`RETRY_MS`), and never so often that trying
   takes more than `RETRY_PART` of the share. Depth never is; where even `SLOWEST_MS` passes the budget, that is said.
@@ -58,8 +59,9 @@ RETRY_PART = 0.25
 FIRST_MS = 300_000
 # For so long a line that was slow is believed to be.
 SLOW_LINE_MS = 1_800_000
-# Periods shrink only where they can by this factor.
+# Periods shrink only where they can by this factor; depth's sooner, since it is what is waited for.
 RELAX = 1.75
+RELAX_DEPTH = 1.35
 # A line that carries fewer bytes a second than this in an answer of `LONG` bytes or more is spared.
 FAST_LINE = 10_000_000
 LONG = 300_000
@@ -403,8 +405,8 @@ def _slowest(tier: Tier, *, out: bool = False) -> float:
     return most / RELAX if out else float(most)
 
 
-def _steady(needed_ms: float, before_ms: int) -> float:
-    if before_ms and needed_ms <= before_ms < needed_ms * RELAX:
+def _steady(needed_ms: float, before_ms: int, relax: float = RELAX) -> float:
+    if before_ms and needed_ms <= before_ms < needed_ms * relax:
         return before_ms
     return needed_ms
 
@@ -412,7 +414,7 @@ def _steady(needed_ms: float, before_ms: int) -> float:
 def _depth(needed_ms: float, before_ms: int, cadence_ms: int) -> int:
     most = max(cadence_ms, SLOWEST_MS)
     limit = min(most, 2 * max(before_ms, cadence_ms))
-    steady = _steady(min(needed_ms, limit), before_ms)
+    steady = _steady(min(needed_ms, limit), before_ms, RELAX_DEPTH)
     return max(cadence_ms, min(most, math.ceil(steady / 100) * 100))
 
 

@@ -256,6 +256,19 @@ def test_what_trials_take_does_not_make_depth_seldomer(dear_s: float, seed: int)
     assert run.most(0) <= Budget().share
 
 
+def test_depth_is_read_as_often_as_before_soon_after_a_busy_time() -> None:
+    """In which each answer took less than twice as long."""
+    costs = AT_10_000["4.3.6"]
+    truth = changing(lambda tier, _: costs[tier], 1.6, 600_000, 1_200_000)
+    run = simulated(truth, 30, Budget(), abilities=NEW, definitions_s=0.8)
+    before, busy, after = (
+        max(every for at, every in run.periods if begins <= at < begins + 300_000)
+        for begins in (300_000, 900_000, 1_500_000)
+    )
+    assert busy >= 1.5 * before
+    assert after <= 1.1 * before
+
+
 def test_what_depth_will_take_in_ten_minutes_is_kept_for_it() -> None:
     budget, at_ms = Budget(), 1_800_000_000_000
     half = ((0.1, 2_000_000),) * 7
