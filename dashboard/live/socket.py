@@ -55,6 +55,10 @@ LOOK_AGAIN_S = 60.0
 _TRY_AGAIN_S = 1.0
 
 
+class _LeftError(Exception):
+    """The browser has left."""
+
+
 async def live_socket(
     scope: Event, receive: Callable[[], Awaitable[Event]], send: Callable[[Event], Awaitable[None]]
 ) -> None:
@@ -181,6 +185,8 @@ class LiveSocket:
                 if self._rights_may_differ() and not await self._identify():
                     return NOT_SIGNED_IN
                 await self._send_what_is_due()
+            except _LeftError:
+                return GONE
             except DatabaseError as error:
                 logger.warning("A live page waits: the database does not answer (%s).", error)
                 await asyncio.sleep(_TRY_AGAIN_S)
@@ -233,10 +239,15 @@ class LiveSocket:
             one.due = True
 
     async def _say(self, frame: frames.Frame) -> None:
-        await self._send({"type": "websocket.send", "text": msgspec.json.encode(frame).decode()})
+        try:
+            await self._send({"type": "websocket.send", "text": msgspec.json.encode(frame).decode()})
+        except OSError as error:
+            # So ASGI servers say that nobody is there any more: a page was closed while a frame was under way.
+            raise _LeftError from error
 
     async def _close(self, code: int) -> None:
-        await self._send({"type": "websocket.close", "code": code})
+        with suppress(OSError):
+            await self._send({"type": "websocket.close", "code": code})
 
     # Who it is
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Any
 
@@ -19,7 +20,8 @@ from dashboard.live.messages import (
     NotUnderstood,
     understand,
 )
-from tests.live.client import Socket, socket_of
+from dashboard.live.socket import live_socket
+from tests.live.client import Socket, session_of, socket_of
 from tests.support.builders import make_user
 
 WRONG: list[dict[str, Any]] = [
@@ -78,6 +80,28 @@ async def test_it_sends_nothing_after_it_has_closed() -> None:
         await socket.say_raw(text="?")
     assert await socket.closed_with() == 4400
     assert socket.communicator.output_queue.empty()
+
+
+@pytest.mark.usefixtures("live_db")
+async def test_a_page_that_is_closed_while_a_frame_is_under_way_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    user = await sync_to_async(make_user)(None, Role.VIEWER)
+    browser = await sync_to_async(session_of)(user)
+    told = asyncio.Queue[dict[str, Any]]()
+    told.put_nowait({"type": "websocket.connect"})
+    told.put_nowait({"type": "websocket.receive", "text": '{"op":"subscribe","sub":"page","topic":"fleet"}'})
+    sent: list[str] = []
+
+    async def send(event: dict[str, Any]) -> None:
+        sent.append(event["type"])
+        if event["type"] != "websocket.accept":
+            # What a server raises where the browser has left: a kind of OSError, says ASGI.
+            raise BrokenPipeError
+
+    scope = {"cookies": {"sessionid": browser.cookies["sessionid"].value}}
+    async with asyncio.timeout(20):
+        await live_socket(scope, told.get, send)
+    assert sent == ["websocket.accept", "websocket.send"]
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 @pytest.mark.usefixtures("live_db")
