@@ -26,6 +26,8 @@ from dashboard.supervisor.plan import Child
 # Packages whose files the browser gets; their versions stand for the content of their files.
 _PACKAGES = ("django-htmx", "plotly", "django-ninja", "whitenoise")
 _WORKER_THREADS = 16
+# Long answers are read in threads that come and go: with an arena of glibc's for each, what one let go serves no other.
+_MEMORY = {"MALLOC_ARENA_MAX": "2"}
 
 
 def migrate() -> bool:
@@ -121,7 +123,7 @@ def processes() -> list[Child]:
     shared = {"DJANGO_SETTINGS_MODULE": "dashboard.settings", "C_FORCE_ROOT": "1"}
     return [
         Child("web", web, shared),
-        Child("worker", worker, shared, patience_s=3.0),
+        Child("worker", worker, {**shared, **_MEMORY}, patience_s=3.0),
         Child("beat", beat, shared, patience_s=2.0),
     ]
 
