@@ -159,6 +159,15 @@ def _queues(declared: Declared, before: Mapping[ObjectName, KnownObject], said: 
     return found
 
 
+def _state(queue: Queue) -> str | None:
+    """Return a queue's state. Without statistics 3.10 calls each `live`, whoever of its members is online."""
+    if queue.state != "live":
+        return queue.state
+    if not queue.members or queue.online is None or 2 * len(queue.online) > len(queue.members):
+        return "running"
+    return "minority" if queue.online else "down"
+
+
 def _queue(queue: Queue, policies: Mapping[tuple[str, str], Policy], operators: Sequence[Policy]) -> QueueDetail:
     effective = queue.effective
     operator = queue.operator_policy or None
@@ -177,7 +186,7 @@ def _queue(queue: Queue, policies: Mapping[tuple[str, str], Policy], operators: 
         policy=queue.policy or None,
         operator_policy=operator,
         effective_policy=effective,
-        state=queue.state,
+        state=_state(queue),
         node=queue.leader or queue.node,
         members=tuple(queue.members or ()),
         online=tuple(sorted(queue.online or ())),

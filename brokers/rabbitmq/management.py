@@ -137,13 +137,16 @@ class Management:
         return self._whole_or_paged(["queues", *_one_or_all(vhost)], Queue, query, page_size, vhost)
 
     def queue_definitions(self, vhost: str | None = None, *, page_size: int = PAGE_SIZE) -> list[Queue]:
-        """Return queues with definition, state, place and message totals, without statistics: the cheap way.
+        """Return queues with definition, state and place, without statistics and totals: the cheap way.
+
+        With totals of messages (`enable_queue_totals`) it would cost twice as much on 3.10, and tell less: of streams
+        neither node nor members up to 4.3, and no `exclusive` but of classic queues [measured on 3.10, 4.0 and 4.3].
 
         All in one answer, since the broker goes through all of them for each page anew: 10,000 queues are 0.5 s of its
         CPU in one answer of 2.9 MB, and 8.5 s in twenty pages [measured on 4.3]. An answer that would be larger than
         the client accepts is asked for page by page.
         """
-        query = {"disable_stats": "true", "enable_queue_totals": "true"}
+        query = {"disable_stats": "true"}
         return self._whole_or_paged(["queues", *_one_or_all(vhost)], Queue, query, page_size, vhost)
 
     def queue(self, vhost: str, name: str) -> Queue:

@@ -89,6 +89,20 @@ def test_it_reads_what_is_declared(broker: TestBroker, vhost: str, watched: Brok
     assert any("queues" in call.what and call.bytes for call in cost.calls)
 
 
+def test_it_knows_where_each_kind_of_queue_lives(
+    broker: TestBroker, vhost: str, watched: Broker, tick: Tick, read: Tick
+) -> None:
+    for kind in ("classic", "quorum", "stream"):
+        declare(broker, vhost, kind, x_queue_type=kind)
+    tick(watched)
+    read(watched)
+    nodes = {node["name"] for node in broker.nodes}
+    for kind in ("classic", "quorum", "stream"):
+        found = detail(watched, Kind.QUEUE, vhost, kind)
+        assert (found.type, found.state, found.exclusive) == (kind, "running", False)
+        assert found.node in nodes
+
+
 def test_our_own_time_is_not_the_brokers(watched: Broker, read: Tick) -> None:
     read(watched)
     told = measures.decode(PollState.objects.get(broker=watched).definitions_measures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from brokers.collect.definitions_facts import told
 from brokers.collect.definitions_read import Declared
@@ -51,3 +52,22 @@ def test_it_remembers_what_it_knew_while_bindings_are_not_told() -> None:
     }
     whole.bindings = None
     assert details(whole, known) == before
+
+
+@pytest.mark.parametrize(
+    ("state", "members", "online", "told"),
+    [
+        ("live", None, None, "running"),
+        ("live", ["a", "b", "c"], ["a", "b"], "running"),
+        ("live", ["a", "b", "c"], ["c"], "minority"),
+        ("live", ["a", "b", "c"], [], "down"),
+        ("crashed", ["a"], ["a"], "crashed"),
+        ("minority", ["a", "b", "c"], ["a", "b"], "minority"),
+        (None, None, None, None),
+    ],
+)
+def test_a_queue_that_3_10_calls_live_is_what_its_members_make_of_it(
+    state: str | None, members: list[str] | None, online: list[str] | None, told: str | None
+) -> None:
+    seen = Queue(name="orders", vhost="v", type="quorum", state=state, members=members, online=online)
+    assert details(declared(seen))["orders"].state == told
