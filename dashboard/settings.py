@@ -222,6 +222,8 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": os.environ.get("WARREN_LOG_LEVEL", "INFO")},
     "loggers": {
         "axes": {"level": "WARNING"},
+        # Beat and worker say of each task that it was sent and received.
+        "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
         "django.request": {"level": "ERROR"},
     },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -81,6 +82,23 @@ def test_it_registers_the_brokers_that_the_environment_names(
         assert "wrong" not in first.log
     finally:
         any_broker.delete_user(user)
+
+
+def test_beat_keeps_to_itself_that_a_moment_has_come(
+    make_dashboard: Callable[..., DashboardServer], any_broker: TestBroker
+) -> None:
+    server = make_dashboard(brokers=(f"{any_broker.management_url}#quiet",))
+    first = newest_poll(server)
+    wait_until(lambda: newest_poll(server) > first + 5, 60, "it polls", lambda: server.log)
+    assert not [line for line in server.lines if line.startswith(("beat", "worker"))]
+    server.stop()
+
+
+def newest_poll(server: DashboardServer) -> int:
+    """Return the moment of the newest poll, Unix seconds, 0 before the first."""
+    with sqlite3.connect(server.data_dir / "warren.sqlite3") as database:
+        [(at_ms,)] = database.execute("SELECT max(last_ok_ms) FROM collect_pollstate").fetchall()
+    return int(at_ms or 0) // 1000
 
 
 def test_it_names_a_free_port_where_its_own_is_taken(tmp_path: Path) -> None:
