@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 
 from brokers.rabbitmq import exposition
 from brokers.rabbitmq.exposition import Samples, Taken
+
+# Depth of a large broker is read every half a minute, what is dearer every few minutes.
+KEPT_S = 90.0
 
 Places = NDArray[np.int32]
 Bytes = NDArray[np.uint8]
@@ -98,14 +102,21 @@ class Again:
 
 
 class Bodies:
-    """The last bodies by address."""
+    """The last bodies by address; what was not asked for in KEPT_S seconds is let go, for bodies are long."""
 
-    def __init__(self) -> None:
-        self._by_url: dict[str, Again] = {}
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._by_url: dict[str, tuple[Again, float]] = {}
+        self._lock = threading.Lock()
 
     def of(self, url: str) -> Again:
         """Return what is kept of an address, empty at first."""
-        return self._by_url.setdefault(url, Again())
+        now = self._clock()
+        with self._lock:
+            self._by_url = {one: kept for one, kept in self._by_url.items() if now - kept[1] <= KEPT_S}
+            found = self._by_url[url][0] if url in self._by_url else Again()
+            self._by_url[url] = found, now
+        return found
 
 
 def _layout_of(body: bytes, read: Mapping[str, Taken]) -> _Layout | None:

@@ -132,7 +132,11 @@ def test_another_question_is_answered_anew() -> None:
     assert same(again.samples(body, NAMES), exposition.samples(body, NAMES))
 
 
-def test_bodies_are_kept_by_address() -> None:
-    bodies = Bodies()
-    assert bodies.of("http://a/metrics") is bodies.of("http://a/metrics")
-    assert bodies.of("http://a/metrics") is not bodies.of("http://b/metrics")
+def test_bodies_are_kept_by_address_as_long_as_they_are_asked_for() -> None:
+    now = 0.0
+    bodies = Bodies(lambda: now)
+    often, seldom = bodies.of("http://a/metrics"), bodies.of("http://b/metrics")
+    assert often is not seldom
+    for now in (60.0, 120.0):  # noqa: B007 - the clock above
+        assert bodies.of("http://a/metrics") is often
+    assert bodies.of("http://b/metrics") is not seldom
