@@ -240,7 +240,12 @@ def _places(found: Sequence[Found]) -> set[Place]:
 
 
 def _words(shown: Explored, told: Points) -> str:
-    return resolution_words(shown.window.step_ms, told.resolution_ms, shown.cadence_ms)
+    words = resolution_words(shown.window.step_ms, told.resolution_ms, shown.cadence_ms)
+    before = [values for key, values in told.points.values.items() if key.endswith(":then")]
+    if before and all(value is None for values in before for value in values):
+        # A line that is not there would leave it open whether all was as it is now.
+        words += f"; nothing is stored of the same time {COMPARES[shown.asked.compare][0]}"
+    return words
 
 
 def _step_problem(asked: Asked, window: Window) -> str:

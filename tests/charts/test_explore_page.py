@@ -105,6 +105,17 @@ def test_it_draws_series_of_several_brokers_on_one_grid(viewer: Client) -> None:
     assert None not in told["values"]["s0"][first:-1]
 
 
+def test_it_says_that_there_is_nothing_to_compare_with(viewer: Client) -> None:
+    series = text("ready", "queue", polled(), "mine", "orders")
+
+    def says(**asked: str) -> str:
+        query = urlencode([("s", series), ("range", "5m"), *asked.items()])
+        return str(viewer.get(f"/charts/points?{query}").json()["window"]["says"])
+
+    assert says(compare="week").endswith("; nothing is stored of the same time last week")
+    assert "nothing is stored" not in says()
+
+
 def test_it_compares_with_the_same_time_yesterday(viewer: Client) -> None:
     broker = polled("one", ago_ms=DAY_MS, ready=500)
     fill(broker, now())
