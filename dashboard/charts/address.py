@@ -136,7 +136,7 @@ def asked_of(params: Mapping[str, Sequence[str]], zone: dt.tzinfo = dt.UTC) -> A
         problems.append(f"A chart has at most {MOST_TOPS} top lists: {len(tops) - MOST_TOPS} of these are left out.")
     compare = _last(params, "compare")
     if compare and compare not in COMPARES:
-        problems.append("A chart is compared with `day` or `week` before, so this one is compared with nothing.")
+        problems.append("A chart is compared with a day or a week before, so this one is compared with nothing.")
         compare = ""
     step = _last(params, "step")
     if step and not (step.isascii() and step.isdigit() and len(step) <= 8 and int(step) > 0):
@@ -190,7 +190,7 @@ def _read(texts: Sequence[str], parse: Callable[[list[str]], Part], problems: li
 
 def _source(parts: list[str]) -> Source:
     if len(parts) != 5:
-        raise ValueError("A series in the address can't be read: it is `measure:kind:broker:vhost:name`.")
+        raise ValueError("A series in the address can't be read: it is measure:kind:broker:vhost:name.")
     measure, kind_text, broker, vhost, name = parts
     kind = _kind(kind_text, tuple(Kind))
     _check_measure(measure, kind)
@@ -203,7 +203,7 @@ def _source(parts: list[str]) -> Source:
 
 def _top(parts: list[str]) -> Top:
     if len(parts) not in {5, 6}:
-        raise ValueError("A top list in the address can't be read: it is `number:measure:by:kind:broker:vhost`.")
+        raise ValueError("A top list in the address can't be read: it is number:measure:by:kind:broker:vhost.")
     number, measure, by, kind_text, broker = parts[:5]
     kind = _kind(kind_text, RANKED)
     _check_measure(measure, kind)

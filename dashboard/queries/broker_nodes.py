@@ -135,5 +135,9 @@ def _leaders(nodes: Sequence[NodeFacts]) -> list[Finding]:
         return []
     figures = " · ".join(formats.count(number) for number in counts)
     return [
-        Finding("notice", f"Leaders are uneven: {figures}", "`rabbitmq-queues rebalance all` would spread them again.")
+        Finding(
+            "notice",
+            f"Leaders are uneven: {figures}",
+            "The command rabbitmq-queues rebalance all would spread them again.",
+        )
     ]

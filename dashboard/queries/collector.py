@@ -118,7 +118,7 @@ def whether_it_runs(states: Sequence[BrokerState], last_ms: int) -> tuple[Cell, 
     if stopped == len(asked):
         return (
             Cell(text="Stopped", state="critical"),
-            "No poll ends, of no broker: the worker or beat does not run. `manage.py up` runs both.",
+            "No poll ends, of no broker: the worker or beat does not run. The command manage.py up runs both.",
         )
     if stopped:
         waiting = f"{formats.count(stopped)} of {formats.count(len(asked))} brokers wait too long for their poll"
