@@ -145,7 +145,7 @@ def test_it_adds_series_as_one_types_and_compares(
     page.get_by_role("link", name="Yesterday").click()
     page.wait_for_url("**compare=day**")
     page.wait_for_selector(f"{PLOT} .main-svg")
-    expect(page.get_by_text("the same time yesterday")).to_be_visible()
+    expect(page.get_by_text("the same time yesterday", exact=True)).to_be_visible()
     page.wait_for_function(
         "() => document.querySelector('[data-chart=explore]').data?.some((one) => one.name.endsWith(', yesterday'))"
     )

@@ -101,14 +101,17 @@ def test_a_real_broker_tells_who_may_hold_what_and_who_asks_for_no_confirms(
         wire.ask(number, spec.Basic.Consume(0, "held", f"c{number}"), spec.Basic.ConsumeOk)
     end = time.monotonic() + 60
     bare: list[channels.Publisher] = []
-    while time.monotonic() < end and not bare:  # statistics come every five seconds
+    held: int | None = None
+    # Statistics of channels and of consumers come every five seconds each, at beats of their own.
+    while time.monotonic() < end and not (bare and held == 11):
         read(row)
+        held = detail(row, Kind.QUEUE, vhost, "held").prefetch
         found = channels.decode(PollState.objects.get(broker=row).publishers)
         bare = [one for one in found.without_confirms if one.vhost == vhost]
         time.sleep(0.5)
     assert [(one.published, one.user) for one in bare] == [(5, broker.username)]
     assert bare[0].channel.startswith(bare[0].connection)
-    assert detail(row, Kind.QUEUE, vhost, "held").prefetch == 11
+    assert held == 11
     told: dict[str, float] = {}
     while time.monotonic() < end and not told.keys() >= FIGURES:  # not every tick asks for all of them
         tick(row)
