@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -136,16 +137,8 @@ class Piece:
                 targets, rows = common(slots, block.slots)
                 if not len(rows):
                     continue
-                where, whole = source.where, len(source.samples) == block.samples
-                for name, values in into.items():
-                    if not block.has(name):
-                        continue
-                    try:
-                        found = block.column(name, rows.tolist())
-                    except CorruptBlockError as error:
-                        _unreadable(source, error)
-                        continue
-                    found = found if whole else found[:, source.samples]
+                where, there = source.where, rows.tolist()
+                for values, found in _columns(source, block, into, partial(block.column, rows=there)):
                     if isinstance(where, slice):
                         values[run(targets), where] = found
                     else:
@@ -161,21 +154,26 @@ class Piece:
             row = int(block.slots.searchsorted(slot))
             if row == len(block.slots) or block.slots[row] != slot:
                 continue
-            where, whole = source.where, len(source.samples) == block.samples
-            for name, values in into.items():
-                if not block.has(name):
-                    continue
-                try:
-                    found = block.one(name, row)
-                except CorruptBlockError as error:
-                    _unreadable(source, error)
-                    continue
-                values[0, where] = found if whole or isinstance(found, float) else found[source.samples]
+            where = source.where
+            for values, found in _columns(source, block, into, partial(block.one, row=row)):
+                values[0, where] = found
 
 
-def _unreadable(source: Source, error: CorruptBlockError) -> None:
-    """A gap, as if nothing had been stored."""
-    logger.warning("A block of span %s: %s", source.span_id, error)
+def _columns(
+    source: Source, block: blocks.Block, into: Mapping[str, Floats], read: Callable[[str], Floats | float]
+) -> Iterator[tuple[Floats, Floats | float]]:
+    """Yield each matrix with the samples of a source in its column of a block, where that can be read."""
+    whole = len(source.samples) == block.samples
+    for name, values in into.items():
+        if not block.has(name):
+            continue
+        try:
+            found = read(name)
+        except CorruptBlockError as error:
+            # A gap, as if nothing had been stored.
+            logger.warning("A block of span %s: %s", source.span_id, error)
+            continue
+        yield values, found if whole or isinstance(found, float) else found[..., source.samples]
 
 
 def _cells(columns: Mapping[str, Floats], count: tuple[int, int]) -> Cells:
