@@ -47,9 +47,13 @@ _RATE = 50
 # Warren's first minutes with a broker, and how long its plan has to settle after them, seconds.
 FIRST_S = 300
 SETTLE_S = 150
-# A stretch in which Warren polls is so much longer than one with the page open or nobody looking: tiers that are read
-# once in minutes must count as often as they come.
-LONGER = 5
+# A stretch in which Warren polls is so much longer than one with the page open: tiers that are read once in minutes
+# must count as often as they come. One in which nobody looks is twice as long: each stretch stands between two of them.
+LONGER, IDLE = 5, 2
+# What Warren asks first after a pause, all of it anew, does not count: seconds.
+RESUMED_S = 60
+# Ours is asked twice a round: it is the smallest, so it needs the most stretches to be told from an idle broker.
+_TURNS = ("ours", "ours", *_UI)
 
 
 @dataclass(frozen=True)
@@ -132,18 +136,21 @@ def _of_the_broker(
     watched = Watched(_database(server))
     found: dict[str, list[float]] = {name: [] for name in ("ours", *_UI)}
     _post(server, api, broker_id, "pause")
-    idle = [_spent(beam, stretch_s, lambda: None)]
-    for _ in range(rounds):
-        _post(server, api, broker_id, "resume")
-        with watched.polling():
-            ours = _spent(beam, LONGER * stretch_s, lambda: None)
-        ticks = _ticks_now(server)
-        _post(server, api, broker_id, "pause")
-        for name, each in found.items():
-            spent = ours if name not in _UI else _spent(beam, stretch_s, _page_open(broker, _UI[name]))
-            idle.append(_spent(beam, stretch_s, lambda: None))
-            # The idle broker has its ups and downs: what counts is the time right before and right after.
-            each.append(spent - statistics.mean(idle[-2:]))
+    idle = [_spent(beam, IDLE * stretch_s, lambda: None)]
+    ticks = ""
+    for name in rounds * _TURNS:
+        if name in _UI:
+            spent = _spent(beam, stretch_s, _page_open(broker, _UI[name]))
+        else:
+            _post(server, api, broker_id, "resume")
+            time.sleep(RESUMED_S)
+            with watched.polling():
+                spent = _spent(beam, LONGER * stretch_s, lambda: None)
+            ticks = _ticks_now(server)
+            _post(server, api, broker_id, "pause")
+        idle.append(_spent(beam, IDLE * stretch_s, lambda: None))
+        # The idle broker has its ups and downs: what counts is the time right before and right after.
+        found[name].append(spent - statistics.mean(idle[-2:]))
     print(f"the broker's CPU in ms a second: idle {_rounded(idle)}; above the idle time beside it:")
     print("  ".join(f"{name} {_rounded(each)}" for name, each in found.items()))
     print(f"plan and last measures: {ticks}")
