@@ -78,7 +78,7 @@ def run(
     *,
     queues: int = 10_000,
     stretch_s: int = 30,
-    rounds: int = 3,
+    rounds: int = 2,
     together_s: int = 660,
 ) -> list[Result]:
     """Measure on a broker that is ours and on this machine. Without `together_s` Prometheus is left out."""
