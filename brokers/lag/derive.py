@@ -39,7 +39,8 @@ def slope(times_ms: NDArray[np.int64] | Values, values: Values, span_ms: float) 
     # In units of the span and from its beginning, so that sums of squares keep their digits.
     at = (np.asarray(times_ms, np.float64) - float(times_ms[0])) / span_ms
     known = ~np.isnan(values)
-    y = np.where(known, values, 0.0)
+    # From the least one, so that a deep queue that stands still has no slope by rounding.
+    y = np.where(known, values - np.fmin.reduce(values, axis=-1, keepdims=True), 0.0)
     first = np.searchsorted(at, at - 1.0 - 1e-9, side="left")
 
     def sums(terms: Values) -> Values:

@@ -20,7 +20,8 @@ the registry (`brokers/lag/measures.py`) by `python -m brokers.lag.document`.
 
 *Unknown* is never zero: what a broker does not tell, or has not told twice yet, is a gap in a chart, a dash with its reason on
 a page, `null` with its reason in the API. A *rate* is a second's worth of a counter; a counter that fell (a restart, a channel
-that vanished) makes its interval unknown. Of several objects together measures are added up, unless the table says otherwise.
+that vanished) makes its interval unknown. A pace over the last minute or the last ten is one over two steps where a chart's steps
+are longer. Of several objects together measures are added up, unless the table says otherwise.
 """
 _TITLES = {
     Kind.BROKER: "Of a broker",
@@ -60,15 +61,16 @@ The collector's page says for each broker what is unknown there, and why.
 
 | source | shown as | what it claims |
 |---|---|---|
-| 0 counters, 1 timestamp of the head, 2 stream offsets | `45 s` | within one tick and 5 % of the age that the oldest message has |
+| 0 counters, 1 timestamp of the head, 2 stream offsets | `45 s` | within one tick and 5 % of the age that the oldest message has, or had \
+within the last 5 s |
 | 3 at least | `> 45 s` | the oldest message is older than what is known of the queue; or anywhere in it, since the queue puts at its tail what is \
 returned; or consumers may still hold what a purge left them |
 | 4 about | `~ 45 s` | more flowed since the figures were told than they could tell it to within 5 s and 5 %: seldom from 4.0 on, often before \
 it, where the counters that the management API has are up to 6 s old, each at a beat of its own |
 
-What no figure shows is not marked: a queue tells its depth every 5 s, so that a purge, or what expires, shows up to 5 s later. And between
-two readings of counters messages are taken to have come in evenly: where the budget has them read each minute, a burst in that minute is
-taken for a steady flow.
+What no figure shows is not marked: a queue tells its depth every 5 s, so that a purge, what expires, or a consumer that has just begun, shows up to
+5 s later. And between two readings of counters messages are taken to have come in as the depths told meanwhile say: where the budget has
+counters read each minute, a burst in that minute that was taken as fast as it came is taken for a steady flow.
 
 ## The states of consumers
 
@@ -84,7 +86,7 @@ taken for a steady flow.
 A state is named within three polls, seldom four or five, and without a threshold to set: RabbitMQ tells its figures in beats of 5 s that are out of
 phase, so one silent reading must be borne out by the queue's depth, or by a second one. With automatic acknowledgement a
 delivery counts as an acknowledgement. *Starved by prefetch* alone rests on a fixed measure: consumers that hold one or two messages each have
-them for at most 0.2 s, those that hold up to 20 for at most 0.1 s. A broker can't tell a long way from long work: a consumer that
+them for at most 0.2 s, those that hold up to 20 for at most 0.1 s, while what waits keeps them busy for at least a second. A broker can't tell a long way from long work: a consumer that
 works 40 ms on each message with a prefetch of one shows the same figures as one that is 40 ms away.
 """
 

@@ -310,6 +310,8 @@ _COMPUTED_AT_THE_TICK = {
         "computed at each poll from depths, consumers and counters of a sliding window",
     ),
 }
+_ACCUMULATED = "counted by the broker, accumulated over its restarts"
+_AS_COUNTED = "as the broker counts it: it begins anew where the broker does, or the object is declared anew"
 _FORMS = {Shape.GAUGE: Form.GAUGE, Shape.COUNTER: Form.COUNTER, Shape.STATE: Form.STATE}
 
 
@@ -320,7 +322,7 @@ def _label(name: str) -> str:
 def _stored(kind: Kind, metric: Metric) -> Measure:
     formula, source = _COMPUTED_AT_THE_TICK.get(metric.name, ("as the broker tells it", "the broker"))
     if metric.shape is Shape.COUNTER:
-        formula, source = "counted by the broker, accumulated over its restarts", _COUNTS
+        formula, source = _ACCUMULATED if kind in {_BROKER, _VHOST} else _AS_COUNTED, _COUNTS
     over = Over.MAX if metric.name in _GREATEST else Over.MIN if metric.name in _LEAST else Over.SUM
     label = _label(metric.name)
     return Measure(metric.name, (kind,), metric.unit, metric.says, formula, source, _FORMS[metric.shape], over, label)

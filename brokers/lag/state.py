@@ -36,6 +36,8 @@ class ConsumerState(IntEnum):
 # Held no longer than this, messages wait for the way there and back rather than for work: of a consumer with a prefetch
 # of one or two, and of one with a few more. With more than FEW the way hardly limits it.
 ROUND_TRIP_S, SHORT_S, FEW = 0.2, 0.1, 20
+# Messages wait for at least so long where consumers are starved.
+WORTH_S = 1.0
 
 
 def step(memory: Memory, tick: Tick) -> tuple[Memory, Floats]:
@@ -111,7 +113,9 @@ def _starved(m: dict[str, Floats], now: Now, before: Floats) -> Flags:
     calm_s = now.unacked / np.maximum(m["rate"], m["out_pace"])
     few = each <= 2
     short = np.where(few, held_s <= ROUND_TRIP_S, (held_s <= SHORT_S) & (each <= FEW) & (now.grew >= 0))
-    begins = (m["full"] >= 1) & (m["rate"] > 0) & short & ((m["full"] >= 2) | (now.grew >= 0))
+    # What chance brings together is worked off at once, whatever the prefetch.
+    waits = now.ready >= WORTH_S * m["rate"]
+    begins = (m["full"] >= 1) & (m["rate"] > 0) & short & waits & ((m["full"] >= 2) | (now.grew >= 0))
     limit = 2 * np.where(few, ROUND_TRIP_S, SHORT_S)
     stays = (before == ConsumerState.STARVED) & (m["unfilled"] < 2) & (now.consumers > 0) & ~(calm_s > limit)
     found: Flags = now.attended & ~now.tick.streams & (begins | stays)

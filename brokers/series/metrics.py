@@ -52,8 +52,9 @@ _STOCK = (
     _gauge("unacked", "messages", "Messages delivered and not acknowledged yet"),
     _gauge("consumers", "count", "Consumers subscribed"),
 )
+_ENTERED = _counter("published", "Messages published into the queue (dead letters count nowhere)")
+_PUBLISHED = _counter("published", "Messages published to the vhost's exchanges")
 _FLOW = (
-    _counter("published", "Messages that entered"),
     _counter("delivered", "Messages delivered to consumers or fetched by basic.get, redeliveries included"),
     _counter("acknowledged", "Messages acknowledged by consumers"),
     _counter("redelivered", "Messages delivered once more"),
@@ -62,6 +63,7 @@ _FLOW = (
 METRICS: dict[Kind, tuple[Metric, ...]] = {
     Kind.QUEUE: (
         *_STOCK,
+        _ENTERED,
         *_FLOW,
         _gauge("prefetch", "messages", "What the consumers may hold unacknowledged, all together; unknown: no limit"),
         _gauge("capacity", "ratio", "Share of the time in which the queue could deliver at once"),
@@ -75,6 +77,7 @@ METRICS: dict[Kind, tuple[Metric, ...]] = {
     Kind.VHOST: (
         _gauge("queues", "count", "Queues"),
         *_STOCK,
+        _PUBLISHED,
         *_FLOW,
         _counter("confirmed", "Messages confirmed to their publishers"),
         _counter("returned", "Messages returned as unroutable"),

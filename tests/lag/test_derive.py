@@ -26,6 +26,12 @@ def test_a_saw_moves_it_little() -> None:
     assert np.abs(whole).max() < np.abs(ends).max()
 
 
+def test_a_deep_queue_that_stands_still_has_no_slope() -> None:
+    """Two days of single polls: what is added up over them must not hide that nothing moves."""
+    found = slope(np.arange(34_560) * 5_000, np.full(34_560, 1e9), 65_000)
+    assert (found[12:] == 0).all()
+
+
 @given(
     st.lists(st.one_of(st.floats(0, 1e9), st.just(float("nan"))), min_size=2, max_size=40),
     st.integers(1_000, 60_000),
