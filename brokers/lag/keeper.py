@@ -157,7 +157,7 @@ def _remember(broker_id: int, kept: _Kept, now_ms: int, *, live: bool) -> None:
     if newest_ms is None:
         return
     rows = before.filter(at_ms__gte=newest_ms - _BACK_MS)
-    _take(kept, rows.order_by("-id").values_list("id", flat=True)[:_BACK_ROWS], live=live)
+    _take(kept, rows.order_by("-id").values_list("id", "at_ms")[:_BACK_ROWS], live=live)
 
 
 def _known_before(directory: Directory, at_ms: int) -> NDArray[np.uint32]:
@@ -167,12 +167,23 @@ def _known_before(directory: Directory, at_ms: int) -> NDArray[np.uint32]:
 
 def _catch_up(broker_id: int, kept: _Kept, now_ms: int, *, live: bool) -> None:
     """Take what other processes stored since this one polled last."""
-    rows = Snapshot.objects.filter(broker_id=broker_id, at_ms__gt=kept.seen_ms, at_ms__lt=now_ms)
-    _take(kept, rows.order_by("-id").values_list("id", flat=True)[:_BACK_ROWS], live=live)
+    snapshots = Snapshot.objects.filter(broker_id=broker_id)
+    rows = snapshots.filter(at_ms__gt=kept.seen_ms, at_ms__lt=now_ms)
+    last_id = snapshots.filter(at_ms=kept.seen_ms).order_by("-id").values_list("id", flat=True).first()
+    if last_id is not None:
+        # Of before a clock was set back there are later times.
+        rows = rows.filter(id__gt=last_id)
+    _take(kept, rows.order_by("-id").values_list("id", "at_ms")[:_BACK_ROWS], live=live)
 
 
-def _take(kept: _Kept, ids: Iterable[int], *, live: bool) -> None:
-    wanted = list(ids)
+def _take(kept: _Kept, newest_first: Iterable[tuple[int, int]], *, live: bool) -> None:
+    """Take snapshots, of which their ids and times are given. Of times that lie after those of a later one, since a
+    clock was set back between the two, nothing is taken."""
+    wanted, before_ms = [], np.inf
+    for row_id, at_ms in newest_first:
+        if at_ms < before_ms:
+            wanted.append(row_id)
+            before_ms = at_ms
     rows = Snapshot.objects.filter(id__in=wanted).order_by("at_ms").values_list("id", "payload")
     for row_id, payload in rows.iterator(chunk_size=20):
         try:

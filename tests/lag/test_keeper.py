@@ -155,3 +155,35 @@ def test_a_quorum_queue_without_a_delivery_limit_puts_at_its_tail_what_is_return
     assert [keeper.puts_at_tail(one, live=False) for one in (without, limited, by_policy)] == [True, False, False]
     assert [keeper.puts_at_tail(one, live=True) for one in (without, limited, unlimited)] == [False, False, True]
     assert not keeper.puts_at_tail(told(type="classic"), live=False)
+
+
+def test_a_clock_that_was_set_back_brings_nothing_back_that_was_taken_already(known: tuple[Broker, Directory]) -> None:
+    """Of streams' consumers it is asked between two ticks: the log has snapshots of later times, written before."""
+    broker, directory = known
+    for place in range(20):
+        tick(broker, growing(place), directory)
+    back = growing(20)
+    tick(broker, Frame(NOW + 10 * TICK, back.tables), directory, last_ms=NOW + 19 * TICK)
+    keeper.ages_of(broker.id, [(0, 1)], NOW + 12 * TICK)
+    lag, _ = tick(broker, Frame(NOW + 12 * TICK, growing(21).tables), directory, last_ms=NOW + 10 * TICK)
+    assert lag == pytest.approx(21 * 5, abs=10)
+    # Half of it goes: what is left came in the last half.
+    lag, _ = tick(broker, Frame(NOW + 13 * TICK, frame(22, 1_100, 3_200, 1_600).tables), directory)
+    assert lag == pytest.approx(11 * 5, abs=6)
+
+
+def test_a_process_that_begins_after_a_clock_was_set_back_reads_what_was_written_last(
+    known: tuple[Broker, Directory],
+) -> None:
+    broker, directory = known
+    for place in range(20):
+        tick(broker, growing(place), directory)
+    for place in range(20, 25):
+        tick(broker, Frame(NOW + (place - 10) * TICK, growing(place).tables), directory, last_ms=NOW + 19 * TICK)
+    keeper.forget()
+    # Half of it goes: what is left came in the last half.
+    half = frame(25, 1_250, 3_500, 1_750)
+    lag, source = tick(broker, Frame(NOW + 15 * TICK, half.tables), directory)
+    # 62 s, less what the clock lost between the two snapshots that it was set back between.
+    assert 62 - 50 + 10 < lag < 65
+    assert source != LagSource.AT_LEAST
