@@ -21,10 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brokers.lag.beat import BEAT_MS, LATEST_BEAT_MS, SAMPLED_MS, Floats, Reading
+from brokers.lag.counted import Counted, count, guessed_ms, in_last_beat, restate
 from brokers.lag.purge import PURGED, note_held
 
-# A counter that is missing goes on at its last pace for so long; after that nothing is known.
-GUESSED_MS = 150_000
 # How much of what moved the surplus last is still held against a move the other way.
 _FADES = 0.7
 
@@ -41,7 +40,7 @@ class Flow:
     # Which slots were ever there: what is back after it was away is not new.
     seen: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, dtype=np.bool_))
     # N and in + out of the last readings, the newest last: enough of them to cover a beat.
-    recent: list[tuple[int, Floats, Floats]] = field(default_factory=list)
+    recent: list[Counted] = field(default_factory=list)
 
     @property
     def entered(self) -> Floats:
@@ -76,13 +75,21 @@ class Flow:
         """Between which numbers `behind` lies, as far as depths and counters tell."""
         columns, behind = self.columns, self.behind
         net = columns["in"] - columns["out"]
-        least, most = net + columns["low"], net + columns["high"]
-        if not self.live:
-            # What was told twice within a beat says nothing of the pace: that of the reading before does.
-            into = np.maximum(columns["in_pace"], columns["in_pace_before"])
-            out = np.maximum(columns["out_pace"], columns["out_pace_before"])
-            late = np.where(columns["newer"] > 0, np.maximum(into, out), out) * SAMPLED_MS
-            least, most = np.minimum(least, behind - late), np.maximum(most, behind + late)
+        # As long as depth and counters contradict each other either may be right.
+        least = net + np.fmin(columns["low"], columns["doubt_low"])
+        most = net + np.fmax(columns["high"], columns["doubt_high"])
+        # What was told twice within a beat says nothing of the pace: that of the reading before does.
+        into = np.maximum(columns["in_pace"], columns["in_pace_before"])
+        out = np.maximum(columns["out_pace"], columns["out_pace_before"])
+        unread = self.at_ms - columns["in_ms"]
+        late = np.where(columns["newer"] > 0, np.maximum(into, out), out) * (0.0 if self.live else SAMPLED_MS)
+        # Since the counters were read a pace may have changed as far again as it did before.
+        changed = np.maximum(
+            np.abs(columns["in_pace"] - columns["in_pace_before"]),
+            np.abs(columns["out_pace"] - columns["out_pace_before"]),
+        )
+        late = late + changed * np.clip(unread - BEAT_MS, 0.0, guessed_ms(columns["in_span"]))
+        least, most = np.minimum(least, behind - late), np.maximum(most, behind + late)
         return np.maximum(np.minimum(least, behind), 0.0), np.maximum(most, behind)
 
     def know(self, slots: NDArray[np.uint32]) -> None:
@@ -118,6 +125,8 @@ _FRESH: Mapping[str, float] = {
     "out_pace": 0.0,
     "in_pace_before": 0.0,  # of the reading before
     "out_pace_before": 0.0,
+    "in_span": 0.0,  # how far apart the last two readings were
+    "out_span": 0.0,
     "surplus": np.nan,  # entered uncounted less left uncounted
     "extra": 0.0,  # entered uncounted
     "surplus_read": np.nan,  # these as of the last reading of `published`
@@ -136,6 +145,8 @@ _FRESH: Mapping[str, float] = {
     "high": np.inf,
     "fell": 0.0,  # 1: a counter fell in the last reading: the broker was restarted, or the queue declared anew
     "doubt": 0.0,  # the last depth told asked for more (1) or less (-1) of a surplus
+    "doubt_low": np.nan,  # between which it asked for one
+    "doubt_high": np.nan,
     "readings": 0.0,
     "told": np.nan,  # the depth as the queue told it last
     "newer": 0.0,  # 1: it is newer than the counters
@@ -171,22 +182,28 @@ def step(flow: Flow, reading: Reading) -> Step:
     read_ms = columns["in_ms"].copy()
     counted_before, told_before = (columns["in"].copy(), columns["out"].copy()), columns["told"].copy()
     entered_then = np.rint(columns["in_read"] + columns["extra_read"])
-    net_then = columns["in_read"] - columns["out_read"]
+    net_then, gross_then = columns["in_read"] - columns["out_read"], columns["in_read"] + columns["out_read"]
     guessed = np.isfinite(read_ms) & (read_ms < before_ms)
     fell = (reading.published < columns["published"]) | (reading.acknowledged < columns["acknowledged"])
     columns["fell"] = fell.astype(np.float64)
     born_ms = np.where(new, float(before_ms), np.nan)
-    came = _count(columns, "in", "published", reading.published, reading.at_ms, born_ms)
-    _count(columns, "out", "acknowledged", reading.acknowledged, reading.at_ms, born_ms)
+    came = count(columns, "in", "published", reading.published, reading.at_ms, born_ms)
+    count(columns, "out", "acknowledged", reading.acknowledged, reading.at_ms, born_ms)
     restated = came & guessed
     for name in ("surplus", "extra", "low", "high"):
         # What was concluded from guesses is forgotten with them.
         columns[name] = np.where(restated, columns[f"{name}_read"], columns[name])
     net, gross = columns["in"] - columns["out"], columns["in"] + columns["out"]
-    _restate(flow, restated, read_ms, net_then, net, reading.at_ms)
+    restate(flow.recent, restated, read_ms, net_then, net, reading.at_ms)
 
     fresh = np.isnan(columns["surplus"]) & told
-    lowered = _move(flow, reading, net, gross, told & ~fresh & came)
+    # Where it was guessed, nobody knows when what flowed did: how far N may have been from both its ends meanwhile.
+    swing = np.maximum(gross - gross_then - np.abs(net - net_then), 0.0) / 2.0
+    between = (
+        np.where(restated, np.minimum(net, net_then) - swing, np.inf),
+        np.where(restated, np.maximum(net, net_then) + swing, -np.inf),
+    )
+    lowered = _move(flow, reading, net, gross, between, told & ~fresh & came)
     _follow(columns, reading, flow.at_ms, net, told & ~fresh & ~came, counted_before, told_before)
     # What was there when the queue was first seen had entered before; of one that came to be since, all was counted
     # that the counters tell of, save what its depth has beyond.
@@ -236,46 +253,14 @@ def _align(flow: Flow, slots: NDArray[np.uint32]) -> NDArray[np.bool_]:
     return new
 
 
-def _count(
-    columns: dict[str, Floats], name: str, counter: str, now: Floats, at_ms: int, born_ms: Floats
+def _move(
+    flow: Flow,
+    reading: Reading,
+    net: Floats,
+    gross: Floats,
+    between: tuple[Floats, Floats],
+    where: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Advance a count by what its counter grew, or by its pace where it was not read; return where it was read.
-
-    A counter that fell began anew: what it counts now came since, and so it is with queues that came to be (since
-    `born_ms`; NaN: they did not). Of others one that is read for the first time adds nothing.
-    """
-    last, read_ms = columns[counter], columns[f"{name}_ms"]
-    known, anew = ~np.isnan(now), ~np.isnan(born_ms)
-    passed = np.where(np.isfinite(read_ms), at_ms - read_ms, np.where(anew, at_ms - born_ms, 0.0))
-    with np.errstate(invalid="ignore"):
-        grown = np.where(now >= last, now - last, now)
-    grown = np.where(known & ~np.isnan(last), grown, np.where(known & anew, now, 0.0))
-    # After a while a pace of the past says nothing of now.
-    guess = columns[f"{name}_pace"] * np.minimum(passed, GUESSED_MS)
-    counted = columns[f"{name}_read"] + grown
-    columns[name] = np.where(known, counted, np.rint(columns[f"{name}_read"] + guess))
-    columns[f"{name}_pace_before"] = np.where(known, columns[f"{name}_pace"], columns[f"{name}_pace_before"])
-    columns[f"{name}_pace"] = np.where(known, grown / np.maximum(passed, 1.0), columns[f"{name}_pace"])
-    columns[f"{name}_read"] = np.where(known, counted, columns[f"{name}_read"])
-    columns[f"{name}_ms"] = np.where(known, float(at_ms), read_ms)
-    columns[counter] = np.where(known, now, last)
-    return known
-
-
-def _restate(
-    flow: Flow, restated: NDArray[np.bool_], since_ms: Floats, net_then: Floats, net: Floats, at_ms: int
-) -> None:
-    """Put right what was guessed of N in the last beat."""
-    if not restated.any():
-        return
-    since_ms = np.where(restated, since_ms, float(at_ms))
-    for place, (moment, held, gross) in enumerate(flow.recent):
-        share = np.clip((moment - since_ms) / np.maximum(at_ms - since_ms, 1.0), 0.0, 1.0)
-        right = restated & (moment > since_ms)
-        flow.recent[place] = (moment, np.where(right, net_then + share * (net - net_then), held), gross)
-
-
-def _move(flow: Flow, reading: Reading, net: Floats, gross: Floats, where: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Put the surplus to where the depth told agrees with it; return where less had entered than was thought.
 
     It lies between two bounds, which each reading may bring closer together. As long as there is a surplus between them
@@ -283,12 +268,19 @@ def _move(flow: Flow, reading: Reading, net: Floats, gross: Floats, where: NDArr
     what is missing did enter or leave, and the bounds are those of this reading.
     """
     columns = flow.columns
-    lowest, highest, flowed = _beat(flow, reading, net, gross)
+    lowest, highest, flowed = in_last_beat(flow.recent, reading, net, gross)
     least, most = reading.total - highest, reading.total - lowest
     # Between two readings N does not go straight. By chance it strays a little; where a pace changed, as far as what
     # came or what went, but then the next reading agrees again: what disagrees no further than that must do so twice.
-    chance = np.sqrt(flowed) + 0.5
+    # Where nothing flowed the depth says it to the message.
+    chance = np.sqrt(flowed) + np.where(flowed > 0, 0.5, 0.0)
+    leaked = (columns["moved_down"] > 2.0 + chance) & (columns["moved_up"] < 1.0)
     strays = chance + np.maximum(flowed - (highest - lowest), 0.0) / 2.0
+    # Below and above what is known of N.
+    below, above = (
+        np.where(leaked, strays, np.maximum(strays, chance + further))
+        for further in (lowest - between[0], between[1] - highest)
+    )
     surplus, low, high = columns["surplus"], columns["low"], columns["high"]
     depth_before = np.maximum(net + surplus, 0.0)
     from_, to = np.maximum(low, least - chance), np.minimum(high, most + chance)
@@ -299,9 +291,11 @@ def _move(flow: Flow, reading: Reading, net: Floats, gross: Floats, where: NDArr
     doubt = np.sign(off)
     # Counters of the management API may be older than the depth: what it has beyond them may only not be counted yet.
     waits = (off < 0) & (columns["in"] > 0) & (not reading.live)
-    moves = ~agrees & (((np.abs(off) > strays - chance) & ~waits) | (doubt == columns["doubt"]))
+    moves = ~agrees & (
+        ((np.abs(off) > np.where(off > 0, below, above) - chance) & ~waits) | (doubt == columns["doubt"])
+    )
     # The further it was off, the less that tells of where among those that agree the right one is: at last the middle.
-    into = np.minimum(np.where(off > 0, surplus - most, least - surplus), (most - least) / 2.0)
+    into = np.clip(np.where(off > 0, surplus - most, least - surplus), 0.0, (most - least) / 2.0)
     nearest = np.rint(np.where(off > 0, most - into, least + into))
     middle = np.rint((least + most) / 2.0)
     better = np.where(
@@ -312,22 +306,27 @@ def _move(flow: Flow, reading: Reading, net: Floats, gross: Floats, where: NDArr
     # told of themselves half a beat ago, on average.
     fed = _fed(columns, reading, depth_before)
     wanted = np.where(fed, middle, wanted)
-    # Where some of what leaves is not counted the surplus falls and falls: nobody waits until nothing else agrees.
-    leaks = agrees & ~fed & (columns["moved_down"] > 2.0 + chance) & (columns["moved_up"] < 1.0)
-    leaks &= columns["out_pace"] > 0
+    # Nor does anybody wait until nothing else agrees.
+    leaks = agrees & ~fed & leaked & (columns["out_pace"] > 0)
     near, half = (least + most) / 2.0, (most - least) / 4.0
     wanted = np.where(leaks, np.rint(np.clip(surplus, near - half, near + half)), wanted)
     # No fewer than none can be in the queue.
     wanted = np.maximum(wanted, -net)
     _note_depth(flow, reading, net, np.where(where, wanted, surplus), chance)
     columns["doubt"] = np.where(where, np.where(agrees | moves, 0.0, doubt), columns["doubt"])
+    doubted = ~moves & ((wanted < least) | (wanted > most)) & (columns["moved_up"] + columns["moved_down"] > 1.0)
+    doubted &= where
+    for name, bound in (("doubt_low", least), ("doubt_high", most)):
+        columns[name] = np.where(where, np.where(doubted, bound, np.nan), columns[name])
     columns["readings"] = np.where(where, columns["readings"] + 1.0, columns["readings"])
-    columns["low"] = np.where(
-        where, np.where(moves, least - chance, np.where(agrees, np.maximum(low, least - strays), low)), low
-    )
-    columns["high"] = np.where(
-        where, np.where(moves, most + chance, np.where(agrees, np.minimum(high, most + strays), high)), high
-    )
+    # What nothing counts lies anywhere in the beat, whatever was known before; how late counters are comes on top.
+    open_low, open_high = (least, most) if reading.live else (near - half, near + half)
+    for name, at, found in (
+        ("low", np.where(fed, open_low, least - chance), np.maximum(low, least - above)),
+        ("high", np.where(fed, open_high, most + chance), np.minimum(high, most + below)),
+    ):
+        held = np.where(fed | moves, at, np.where(agrees, found, columns[name]))
+        columns[name] = np.where(where, held, columns[name])
 
     moved = np.where(where, wanted - surplus, 0.0)
     columns["surplus"] = surplus + moved
@@ -336,19 +335,25 @@ def _move(flow: Flow, reading: Reading, net: Floats, gross: Floats, where: NDArr
     back_down = np.floor(np.minimum(np.minimum(down, columns["moved_up"]), flowed))
     back_up = np.floor(np.minimum(np.minimum(up, columns["moved_down"]), flowed))
     columns["moved_up"] = (columns["moved_up"] - back_down) * _FADES + np.where(moves, up - back_up, 0.0)
-    columns["moved_down"] = (columns["moved_down"] - back_up) * _FADES + np.where(moves, down - back_down, 0.0)
+    columns["moved_down"] = (columns["moved_down"] - back_up) * _FADES + np.where(moves | leaks, down - back_down, 0.0)
     note_held(columns, reading, flow.at_ms, depth_before, np.where(moves, down - back_down, 0.0))
     # What the surplus rises to be no less than nothing is left of may have been there all along, within the bounds.
-    came = moves | ((wanted == -net) & ~(agrees & (wanted <= high)))
+    trickles = (columns["moved_up"] > 2.0 + chance) & (columns["moved_down"] < 1.0)
+    came = moves | trickles | ((wanted == -net) & ~(agrees & (wanted <= high)))
     extra = np.where(came, up - back_up, 0.0) - back_down
-    extra = np.where(fed, moved, extra)
+    # Where nothing that comes in is counted, how much did is as well known as the surplus.
+    extra = np.where(fed | ((columns["in"] == 0) & agrees & (columns["readings"] > 2)), moved, extra)
     columns["extra"] = columns["extra"] + extra
     return extra < 0
 
 
 def _fed(columns: dict[str, Floats], reading: Reading, depth: Floats) -> NDArray[np.bool_]:
-    """Tell where nothing that comes in is counted and what leaves is: a queue of dead letters that is being drained."""
-    drained: NDArray[np.bool_] = (columns["in"] == 0) & (columns["out_pace"] > 0) & (reading.total > PURGED * depth)
+    """Tell where nothing that comes in is counted and what leaves is: a queue of dead letters that is being drained.
+
+    Counters that were told twice within a beat don't say that nothing left.
+    """
+    leaves = np.maximum(columns["out_pace"], columns["out_pace_before"]) > 0
+    drained: NDArray[np.bool_] = (columns["in"] == 0) & leaves & (reading.total > PURGED * depth)
     return drained
 
 
@@ -390,27 +395,3 @@ def _note_depth(flow: Flow, reading: Reading, net: Floats, surplus: Floats, chan
     fallen = net - flow.recent[-1][1]
     ahead = (reading.total - surplus - net) * np.sign(fallen)
     columns["newer"] = np.where((ahead > chance) & (fallen < 0) & ~np.isnan(reading.total), 1.0, 0.0)
-
-
-def _beat(flow: Flow, reading: Reading, net: Floats, gross: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return between which values N was when the queues told their depth, and how much flowed since about then."""
-    if not flow.recent:
-        return net, net, np.zeros(len(net))
-    begin = reading.at_ms - LATEST_BEAT_MS
-    points = [*flow.recent, (reading.at_ms, net, gross)]
-    moments = [moment for moment, _, _ in points]
-    inside = [values for moment, values, _ in points if moment >= begin]
-    place = next(index for index, moment in enumerate(moments) if moment >= begin)
-    flowed = gross - points[place][2]
-    if place > 0:
-        share = (begin - moments[place - 1]) / (moments[place] - moments[place - 1])
-        inside.append(points[place - 1][1] + share * (points[place][1] - points[place - 1][1]))
-        flowed = flowed + (1.0 - share) * (points[place][2] - points[place - 1][2])
-    if not reading.live:
-        # The counters may be older than the depth: N goes on as it went.
-        inside.append(net + (net - points[-2][1]) * (BEAT_MS / (moments[-1] - moments[-2])))
-    lowest, highest = inside[0], inside[0]
-    for values in inside[1:]:
-        lowest, highest = np.minimum(lowest, values), np.maximum(highest, values)
-    # Where what was guessed was put right it may be less than it was.
-    return lowest, highest, np.maximum(flowed, 0.0)

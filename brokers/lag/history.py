@@ -77,25 +77,41 @@ class Arrivals:
         """Move all moments back: the clock was set back by so much, and ages stay what they were."""
         self.times_ms = [moment - by_ms for moment in self.times_ms]
 
-    def restate(self, where: NDArray[np.intp], since_ms: int, counts_then: Counts, counts_now: Counts) -> None:
-        """Say anew what came in after a moment, for the columns `where`: evenly, from one count to the other.
+    def restate(
+        self,
+        where: NDArray[np.intp],
+        since_ms: int,
+        counts_then: Counts,
+        counts_now: Counts,
+        shaped: NDArray[np.bool_],
+    ) -> None:
+        """Say anew what came in after a moment, for the columns `where`, from one count to the other.
 
-        For counters that are read seldom: what was guessed in between is put right.
+        For counters that are read seldom: what was guessed in between is put right; in the shape that it was guessed in
+        where `shaped`, since the depths told meanwhile say something of it, else evenly.
         """
         if not len(where) or not self.times_ms:
             return
         end_ms = self.times_ms[-1]
-        grown = (counts_now - counts_then).astype(np.float64)
-        for place in range(len(self.times_ms) - 1, -1, -1):
-            moment = self.times_ms[place]
-            if moment <= since_ms:
-                return
-            share = (moment - since_ms) / (end_ms - since_ms)
-            self._counts[self._rows[place], where] = counts_then + wrapped(grown * share)
+        # Fewer than then: some that were taken for entered had not.
+        grown = np.maximum(_difference(counts_now, counts_then), 0.0)
+        self.lower(where[grown == 0], counts_now[grown == 0])
+        counts_then = np.where(grown > 0, counts_then, counts_now)
+        inside = [place for place in range(len(self.times_ms) - 1) if self.times_ms[place] > since_ms]
+        if not inside:
+            return
+        held = np.array([_difference(self._counts[self._rows[place], where], counts_then) for place in inside])
+        guessed = np.maximum.accumulate(np.maximum(held, 0.0), axis=0)
+        # Had it gone on until now as it was guessed.
+        until = guessed[-1] * (end_ms - since_ms) / (self.times_ms[inside[-1]] - since_ms)
+        for place, entered in zip(inside, guessed, strict=True):
+            even = np.full(len(where), (self.times_ms[place] - since_ms) / (end_ms - since_ms))
+            share = np.divide(entered, until, out=even, where=(until > 0) & shaped)
+            self._counts[self._rows[place], where] = counts_then + wrapped(grown * np.minimum(share, 1.0))
 
     def lower(self, where: NDArray[np.intp], counts: Counts) -> None:
-        """Let no moment of the columns `where` hold more than `counts`."""
-        for row in reversed(self._rows):
+        """Let no moment of the columns `where` hold more than `counts`, which the newest holds."""
+        for row in reversed(self._rows[:-1]):
             held = self._counts[row, where]
             above = (held - counts).astype(np.int32) > 0
             if not above.any():

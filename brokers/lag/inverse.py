@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brokers.lag.beat import BEAT_MS, SAMPLED_MS, Floats, Reading
-from brokers.lag.flow import GUESSED_MS, Flow, step
+from brokers.lag.counted import guessed_ms
+from brokers.lag.flow import Flow, step
 from brokers.lag.history import HORIZON_MS, SPACING, Arrivals, Counts, wrapped
 
 
@@ -106,9 +107,13 @@ def advance(
     source = np.where(is_stream & ~at_least, float(LagSource.STREAM_OFFSETS), source)
     # A queue that told of no message within the last beat has none that is older than that.
     lag = np.where((reading.total == 0) & ~is_stream, np.minimum(lag, BEAT_MS / 2000.0), lag)
-    unknown = np.isnan(behind) | np.isnan(columns["surplus"]) | (columns["in_ms"] < reading.at_ms - GUESSED_MS)
+    unknown = (
+        np.isnan(behind)
+        | np.isnan(columns["surplus"])
+        | (columns["in_ms"] < reading.at_ms - guessed_ms(columns["in_span"]))
+    )
     unknown |= np.isnan(reading.total)
-    empty = np.where(is_stream, behind < 0.5, behind < 0.5) | ((reading.total == 0) & ~is_stream & unknown)
+    empty = (behind < 0.5) | ((reading.total == 0) & ~is_stream & unknown)
     lag = np.where(unknown, np.nan, lag)
     lag = np.where(empty & ~np.isnan(reading.total), 0.0, lag)
     if unordered is not None:
@@ -208,7 +213,8 @@ def _take(ages: Ages, reading: Reading) -> None:
     restated = np.flatnonzero(done.restated)
     for since_ms in np.unique(done.restated_ms[restated]):
         where = restated[done.restated_ms[restated] == since_ms]
-        arrivals.restate(where, int(since_ms), wrapped(done.entered_then[where]), counts[where])
+        then, counted = wrapped(done.entered_then[where]), flow.columns["in"][where] > 0
+        arrivals.restate(where, int(since_ms), then, counts[where], counted)
 
 
 def _with_heads(

@@ -82,6 +82,20 @@ def test_a_lag_is_that_of_the_queue_alone(rows: list[tuple[int, dict[int, dict[s
 
 
 @settings(max_examples=60, deadline=None)
+@given(histories(), st.booleans())
+def test_what_had_come_in_at_a_moment_is_no_more_than_at_a_later_one(
+    rows: list[tuple[int, dict[int, dict[str, float]]]], live: bool
+) -> None:
+    ages = Ages()
+    for at_ms, told in rows:
+        slots, figures = columns(told)
+        total = figures["ready"] + figures["unacked"]
+        advance(ages, Reading(at_ms, slots, total, figures["published"], figures["acknowledged"], live))
+        entered = [ages.arrivals._counts[ages.arrivals._rows[place]] for place in range(len(ages.arrivals))]
+        assert all((np.diff(np.array(entered), axis=0).astype(np.int32) >= 0).flat), entered
+
+
+@settings(max_examples=60, deadline=None)
 @given(histories())
 def test_a_state_is_that_of_the_queue_alone_and_what_was_remembered_stays(
     rows: list[tuple[int, dict[int, dict[str, float]]]],

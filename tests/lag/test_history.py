@@ -66,6 +66,45 @@ def test_queues_come_and_go() -> None:
     assert again[0] == entered[0]
 
 
+def kept(history: Arrivals) -> list[int]:
+    """What had come into the first queue by each moment."""
+    return [int(history._counts[row, 0]) for row in history._rows]
+
+
+def test_what_had_not_come_after_all_is_taken_back() -> None:
+    history = filled(10)
+    history.append(60_000, wrapped(np.array([150.0, 0.0])))
+    history.append(65_000, wrapped(np.array([70.0, 0.0])))
+    history.lower(np.array([0]), wrapped(np.array([70.0])))
+    entered, older = history.entered_ms(wrapped(np.array([70.0, 0.0])), np.array([0.5, 0.5]))
+    # The 70th is the last that came: at the eighth moment.
+    assert not older[0]
+    assert entered[0] == pytest.approx(1_000 + 7 * 5_000, abs=600)
+    assert kept(history) == sorted(kept(history))
+
+
+@pytest.mark.parametrize("now", [130.0, 90.0, 60.0])
+def test_what_was_guessed_is_put_right(now: float) -> None:
+    """Counters were read last when 90 had come; of what was guessed since less came, none, or some had not before."""
+    history = filled(10)
+    for moment, guess in ((51_000, 100.0), (56_000, 140.0), (61_000, 150.0), (66_000, now)):
+        history.append(moment, wrapped(np.array([guess, 0.0])))
+    columns, counts = np.array([0]), wrapped(np.array([now]))
+    history.restate(columns, 46_000, wrapped(np.array([90.0])), counts, np.array([True]))
+    ages = [
+        float(66_000 - history.entered_ms(counts, np.array([behind - 0.5]), columns)[0][0])
+        for behind in range(1, int(now) + 1)
+    ]
+    assert ages == sorted(ages)
+    assert kept(history) == sorted(kept(history))
+    assert ages[-1] == pytest.approx(65_000, abs=600)
+    if now == 130.0:
+        # As it was guessed: four fifths of them in the second of four spans.
+        assert sum(10_000 <= age <= 15_000 for age in ages) == pytest.approx(40 * 40 / 80, abs=2)
+    else:
+        assert ages[0] == pytest.approx(66_000 - (1_000 + now * 500), abs=600)
+
+
 def test_a_hundred_thousand_queues_take_a_bounded_amount() -> None:
     history = Arrivals()
     slots = np.arange(100_000, dtype=np.uint32)
