@@ -8,7 +8,7 @@ from brokers.lag.state import ConsumerState
 from dashboard import formats
 from dashboard.queries.broker_analysis import Troubled, Unconsumed
 from dashboard.queries.broker_facts import BrokerFacts
-from dashboard.queries.need import Need, Severity, need
+from dashboard.queries.need import Lasting, Need, Severity, need
 
 
 def queue_needs(facts: BrokerFacts) -> list[Need]:
@@ -26,6 +26,7 @@ def _unconsumed(facts: BrokerFacts, group: Unconsumed) -> Need:
         waits += f", {trend} from {formats.count(group.hour_ago)} ({ago} ago)"
     common = {
         "vhost": group.vhost,
+        "lasts": Lasting(float(ConsumerState.STOPPED), group.queues, group.slots),
         "short": f"{formats.count(group.queues)} without consumer",
         "weight": 10 + math.log10(1 + group.ready),
     }
@@ -38,7 +39,6 @@ def _unconsumed(facts: BrokerFacts, group: Unconsumed) -> Need:
             f"of {group.vhost} on {facts.name} has a backlog and no consumer",
             why=f"{waits}. {group.full}".strip(),
             queue=group.largest,
-            lasts=(group.largest_slot, float(ConsumerState.STOPPED)),
             **common,
         )
     return need(
@@ -70,6 +70,7 @@ def _troubled(facts: BrokerFacts, group: Troubled) -> Need:
     severity, weight, one, several, short = _TROUBLES[group.state]
     key = f"{_STATE_NAMES[group.state]}.{group.vhost_slot}"
     weight += math.log10(1 + group.total)
+    lasts = Lasting(float(group.state), group.queues, group.slots)
     if group.queues == 1:
         return need(
             facts,
@@ -80,7 +81,7 @@ def _troubled(facts: BrokerFacts, group: Troubled) -> Need:
             why=group.evidence,
             vhost=group.vhost,
             queue=group.largest,
-            lasts=(group.largest_slot, float(group.state)),
+            lasts=lasts,
             state=_STATE_NAMES[group.state],
             short=short,
             icon=_ICONS[group.state],
@@ -94,6 +95,7 @@ def _troubled(facts: BrokerFacts, group: Troubled) -> Need:
         f"on {facts.name} {several}",
         why=f"The largest is {formats.isolated(group.largest)}: {group.evidence[:1].lower()}{group.evidence[1:]}",
         vhost=group.vhost,
+        lasts=lasts,
         state=_STATE_NAMES[group.state],
         short=f"{formats.count(group.queues)} {short.lower()}",
         icon=_ICONS[group.state],

@@ -65,7 +65,7 @@ def _shown(need: Need, zone: dt.tzinfo, now: dt.datetime) -> ShownNeed:
         url=url_of(need),
         since=since,
         since_text=moment(since, now) if since else "",
-        since_word="since before" if need.since_before else "since",
+        since_word=f"{need.since_of} since{' before' if need.since_before else ''}".lstrip(),
     )
 
 

@@ -25,6 +25,8 @@ from brokers.series.present import Present, PresentTable
 from dashboard.queries.queue_full import full
 
 NAN = float("nan")
+# Of so many queues of a group, the largest, it is looked up since when they are in trouble.
+SLOTS_KEPT = 32
 T = TypeVar("T")
 
 
@@ -129,8 +131,9 @@ class Unconsumed:
     queues: int
     ready: float
     largest: str
-    largest_slot: int
     largest_ready: float
+    # The slots of the largest of them, at most SLOTS_KEPT.
+    slots: tuple[int, ...] = ()
     # What becomes of messages where there is one such queue and it is full.
     full: str = ""
     hour_ago: float | None = None
@@ -147,8 +150,9 @@ class Troubled:
     queues: int
     total: float
     largest: str
-    largest_slot: int
     evidence: str
+    # As of Unconsumed.
+    slots: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,8 +275,8 @@ def _troubled(shown: Present) -> tuple[Troubled, ...]:
                     queues=len(rows),
                     total=float(total.sum()),
                     largest=table.objects[largest].name,
-                    largest_slot=table.objects[largest].slot,
                     evidence=evidence(state, _seen(shown, largest), stream=stream),
+                    slots=_largest(table, rows, total),
                 )
             )
     return tuple(found)
@@ -304,12 +308,18 @@ def _group(shown: Present, table: PresentTable, vhost: str, slot: int, rows: lis
         queues=len(rows),
         ready=float(ready.sum()),
         largest=table.objects[rows[most]].name,
-        largest_slot=table.objects[rows[most]].slot,
         largest_ready=float(ready[most]),
+        slots=_largest(table, rows, ready),
         full=_full(shown, rows[0]) if len(rows) == 1 else "",
         hour_ago=before,
         hour_span_s=span_s,
     )
+
+
+def _largest(table: PresentTable, rows: list[int], sizes: NDArray[np.float64]) -> tuple[int, ...]:
+    """Return the slots of the rows with the greatest sizes, the greatest first."""
+    order = np.argsort(-sizes, kind="stable")[:SLOTS_KEPT]
+    return tuple(table.slots[np.array(rows)[order]].tolist())
 
 
 _traits_held: dict[bytes, tuple[bool, bool]] = {}

@@ -18,6 +18,15 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Lasting:
+    """A state (a ConsumerState) that so many queues of a broker are in; `slots` are of the largest of them, or all."""
+
+    state: float
+    queues: int
+    slots: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Need:
     """One thing that needs a person.
 
@@ -39,8 +48,10 @@ class Need:
     since_ms: int | None = None
     # It began before then: that is the first that is known.
     since_before: bool = False
-    # What is about one queue: its slot and the state (a ConsumerState) whose beginning is when this began.
-    lasts: tuple[int, float] | None = None
+    # Whose beginning that is, where the need is about several queues.
+    since_of: str = ""
+    # What is about queues: the state that they are in, whose beginning is when this began.
+    lasts: Lasting | None = None
     # The page that shows it: a vhost's queues where set, else the broker.
     vhost: str | None = None
     queue: str | None = None

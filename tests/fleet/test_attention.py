@@ -132,7 +132,7 @@ def test_it_knows_when_an_alarm_began() -> None:
 
 
 def test_it_groups_queues_without_a_consumer_by_vhost() -> None:
-    group = Unconsumed("tenant-birch", 4, 12, 1204.0, "mail.out", 9, 400.0, hour_ago=60.0, hour_span_s=3600)
+    group = Unconsumed("tenant-birch", 4, 12, 1204.0, "mail.out", 400.0, hour_ago=60.0, hour_span_s=3600)
     [need] = needs(broker(unconsumed=(group,)))
     assert (need.subject, need.sentence) == (
         "12 queues of tenant-birch",
@@ -144,7 +144,7 @@ def test_it_groups_queues_without_a_consumer_by_vhost() -> None:
 
 
 def test_it_names_a_single_queue_without_a_consumer() -> None:
-    [need] = needs(broker(unconsumed=(Unconsumed("/", 0, 1, 1.0, HOSTILE, 9, 1.0),)))
+    [need] = needs(broker(unconsumed=(Unconsumed("/", 0, 1, 1.0, HOSTILE, 1.0),)))
     assert need.queue == HOSTILE
     assert need.why == "1 message waits."
 
@@ -227,8 +227,8 @@ def test_it_says_how_much_cannot_wait(critical: int, others: int, says: str) -> 
 
 def test_it_names_queues_whose_consumers_do_not_keep_up_with_what_was_seen() -> None:
     said = "12 messages wait and 1 consumer holds 5 of 5, yet nothing is acknowledged."
-    one = Troubled(ConsumerState.STALLED, "shop", 3, 1, 17, "orders", 9, said)
-    several = Troubled(ConsumerState.FALLING_BEHIND, "shop", 3, 4, 900, "mail", 9, "900 messages are there.")
+    one = Troubled(ConsumerState.STALLED, "shop", 3, 1, 17, "orders", said)
+    several = Troubled(ConsumerState.FALLING_BEHIND, "shop", 3, 4, 900, "mail", "900 messages are there.")
     found = needs(broker(troubled=(several, one)))
     assert [(need.subject, need.severity, need.icon, need.state) for need in found] == [
         ("orders", Severity.WARNING, "stalled", "stalled"),
