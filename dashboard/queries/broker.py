@@ -27,7 +27,7 @@ from dashboard.queries.held import held, read_ms
 from dashboard.queries.keys import vhost_key
 from dashboard.queries.lasting import with_begun
 from dashboard.queries.marks import Mark, marks
-from dashboard.queries.need import Need
+from dashboard.queries.need import SHOWN, Need
 from dashboard.queries.queue_measures import why_measure
 
 VHOSTS_SHOWN = 60
@@ -61,6 +61,7 @@ class BrokerPage:
     since: dt.datetime | None
     stale: bool
     needs: tuple[ShownNeed, ...]
+    more_needs: int
     nodes: tuple[NodeRow, ...]
     vhosts: tuple[VhostRow, ...]
     more_vhosts: int
@@ -97,7 +98,7 @@ class BrokerPage:
             self.facts.condition,
             bool(self.facts.at_ms),
             (self.at, self.since) if self.stale else None,
-            unchanging(self.needs),
+            (unchanging(self.needs), self.more_needs),
             self.nodes,
             # Their order is the view's.
             sorted(self.vhosts, key=lambda row: row.key),
@@ -151,7 +152,7 @@ def assemble(
     cells.update(own)
     routed, own = exchanges(facts, exchanges_by)
     cells.update(own)
-    listed = shown(with_begun(need, now_ms), zone, now_ms)
+    listed = shown(with_begun(need[:SHOWN], now_ms), zone, now_ms)
     cells.update(why_cells(listed))
     return BrokerPage(
         facts=facts,
@@ -159,6 +160,7 @@ def assemble(
         since=formats.moment(facts.failing_since_ms, zone),
         stale=facts.lags,
         needs=listed,
+        more_needs=max(0, len(need) - SHOWN),
         nodes=tuple(NodeRow(f"n.{facts.id}.{node.slot}", node.name, node.rabbitmq_version) for node in facts.nodes),
         vhosts=tuple(_vhost_row(facts, row) for row in rows[:VHOSTS_SHOWN]),
         more_vhosts=max(0, len(rows) - VHOSTS_SHOWN),

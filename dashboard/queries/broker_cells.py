@@ -95,5 +95,5 @@ def why_unknown(facts: BrokerFacts) -> str:
     if facts.condition is Condition.NEW:
         return f"{facts.name} has not answered yet."
     if facts.condition is Condition.UNREACHABLE:
-        return f"{facts.name} does not answer since {formats.clock(facts.failing_since_ms)}."
+        return f"{facts.name} has not answered since {formats.clock(facts.failing_since_ms)}."
     return f"{facts.name} does not tell it, or has not told it twice yet."

@@ -62,7 +62,8 @@ def polled(poll: PollState, now_ms: int, shown: Present | None) -> Polled:
     asked_s, used_s = poll.broker.cadence_s, health.cadence_ms / 1000
     often = f"every {formats.duration(used_s)}"
     if used_s > NOTICED * asked_s:
-        often += f"; {formats.duration(asked_s)} were asked for, and would take more than its budget"
+        often += f"; {formats.duration(asked_s)} were asked for, and "
+        often += "it does not answer" if poll.failures else "would take more than its budget"
     key = f"b.{poll.broker_id}.poll"
     body = sum(call.bytes for call in tick.calls)
     polled_once = bool(tick.calls)

@@ -22,10 +22,9 @@ from dashboard.queries.broker_facts import BrokerFacts, facts_of
 from dashboard.queries.happened import Day, happened
 from dashboard.queries.held import held, read_ms
 from dashboard.queries.lasting import with_begun
-from dashboard.queries.need import Need, Severity
+from dashboard.queries.need import SHOWN, Need, Severity
 
 MINUTE_MS = 60_000
-NEEDS_SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +83,12 @@ def assemble(all_facts: Sequence[BrokerFacts], rights: Rights, zone: dt.tzinfo, 
     cells["page.quiet"] = Cell(text=quiet(all_facts))
     cells["page.summary"] = Cell(text=summary(all_facts))
     cells["page.answered"] = Cell(text=answered(all_facts))
-    listed = shown(with_begun(found[:NEEDS_SHOWN], now_ms), zone, now_ms)
+    listed = shown(with_begun(found[:SHOWN], now_ms), zone, now_ms)
     cells.update(why_cells(listed))
     return Fleet(
         rows=tuple(rows),
         needs=listed,
-        more_needs=max(0, len(found) - NEEDS_SHOWN),
+        more_needs=max(0, len(found) - SHOWN),
         days=days,
         timeline=any(facts.whole for facts in all_facts),
         connections=any(facts.whole for facts in all_facts),

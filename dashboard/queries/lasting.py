@@ -21,8 +21,6 @@ HOLDS_MS = 2 * STEP_MS
 TROUBLES = frozenset(
     {ConsumerState.STOPPED, ConsumerState.STALLED, ConsumerState.STARVED, ConsumerState.FALLING_BEHIND}
 )
-# Of so many things that need somebody, the first, it is looked up: a broker may have thousands.
-LOOKED_UP = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +105,9 @@ def forget() -> None:
 
 
 def with_begun(found: Sequence[Need], now_ms: int) -> tuple[Need, ...]:
-    """Return needs; of the first LOOKED_UP those that are about queues have when their state began."""
+    """Return the needs that a page lists; those that are about queues have when their state began."""
     asked: dict[int, dict[int, float]] = {}
-    for need in found[:LOOKED_UP]:
+    for need in found:
         if need.lasts is not None:
             asked.setdefault(need.broker_id, {}).update(dict.fromkeys(need.lasts.slots, need.lasts.state))
     known = {broker_id: begun_of(broker_id, states, now_ms) for broker_id, states in asked.items()}

@@ -7,6 +7,9 @@ from enum import StrEnum
 
 from dashboard.queries.broker_facts import BrokerFacts
 
+# A page lists so many, the worst: a broker may have thousands.
+SHOWN = 12
+
 
 class Severity(StrEnum):
     """How much something presses. `UNKNOWN` is what cannot be judged, since the figures are missing."""

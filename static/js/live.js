@@ -167,7 +167,7 @@ function sayLost() {
   say("reconnecting", navigator.onLine ? "Reconnecting…" : "Offline");
   if (performance.now() - lostAt < LONG_MS) return;
   const since = new Date(Date.now() - (performance.now() - lostAt)).toLocaleTimeString("en-GB");
-  const why = navigator.onLine ? "Warren cannot be reached" : "This browser is offline";
+  const why = navigator.onLine ? "Warren has not been reached" : "This browser has been offline";
   notice("lost", `${why} since ${since}: the figures are of then. It is tried again by itself.`);
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -13,7 +14,9 @@ from brokers.collect.models import BrokerEvent, PollState
 from brokers.registry.details import NodeDetail, VhostDetail
 from brokers.registry.models import Broker
 from brokers.series.metrics import Kind
+from dashboard import formats
 from dashboard.accounts.models import AuditEntry, Role, User
+from dashboard.queries.need import SHOWN
 from tests.support.builders import Seen, append_snapshot, make_broker, make_user, seen_queue
 
 pytestmark = pytest.mark.django_db
@@ -180,3 +183,26 @@ def test_it_asks_no_more_the_more_there_is(path: str, most: int) -> None:
 @pytest.mark.parametrize("rest", ["", "/points", "/queues", "/queue?vhost=a&name=b", "/queue/points?vhost=a&name=b"])
 def test_it_answers_404_for_a_number_that_no_column_holds(rest: str) -> None:
     assert signed_in(make_user(None, Role.ADMINISTRATOR)).get(f"/brokers/{2**63}{rest}").status_code == 404
+
+
+def test_it_says_the_day_of_figures_that_are_not_of_today() -> None:
+    broker = make_broker("shop")
+    past = now() - 3 * 86_400_000
+    append_snapshot(broker, {Kind.QUEUE: [seen_queue("mine", "orders", ready=7)]}, whole={"ready": 7}, at_ms=past)
+    fail(broker)
+    PollState.objects.filter(broker=broker).update(failing_since_ms=past)
+    admin = signed_in(make_user("admin", Role.ADMINISTRATOR))
+    for path in (f"/brokers/{broker.pk}", f"/brokers/{broker.pk}/queues"):
+        text = admin.get(path).content.decode()
+        day = formats.clock(past)
+        assert re.fullmatch(r"\d+ \w+ [\d: ]+", day)
+        assert f">{day}</time>, nothing new since" in text
+        assert f">{day}</time>.</b>" in text
+
+
+def test_it_lists_of_very_many_things_that_need_somebody_the_worst() -> None:
+    broker = polled(vhosts=tuple(f"tenant-{number:02}" for number in range(SHOWN + 3)))
+    text = signed_in(make_user("admin", Role.ADMINISTRATOR)).get(f"/brokers/{broker.pk}").content.decode()
+    assert text.count('<div class="note" data-key=') == SHOWN
+    # Its node is short of memory, too.
+    assert "4 more of less weight" in text

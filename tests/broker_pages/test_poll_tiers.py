@@ -81,7 +81,12 @@ def test_a_cadence_that_reads_as_what_was_asked_for_is_no_stretched_one() -> Non
     poll.cadence_ms = 5_085
     assert polled(poll, NOW_MS, None).cells[f"b.{broker.pk}.poll.often"].text == "every 5 s"
     poll.cadence_ms = 12_000
-    assert "5 s were asked for, and" in polled(poll, NOW_MS, None).cells[f"b.{broker.pk}.poll.often"].text
+    often = polled(poll, NOW_MS, None).cells[f"b.{broker.pk}.poll.often"].text
+    assert often == "every 12 s; 5 s were asked for, and would take more than its budget"
+    # One that does not answer is asked less often for that alone.
+    poll.failures = 2
+    often = polled(poll, NOW_MS, None).cells[f"b.{broker.pk}.poll.often"].text
+    assert often == "every 12 s; 5 s were asked for, and it does not answer"
 
 
 @pytest.mark.django_db

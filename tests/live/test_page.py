@@ -91,7 +91,7 @@ def test_it_waits_longer_each_time_and_says_so_where_it_lasts(
     expect(page.locator("#live-state")).to_have_text("Reconnecting…")
     page.clock.run_for(20_000)
     notice = page.locator('[data-live-notice="lost"]')
-    expect(notice).to_contain_text("Warren cannot be reached since")
+    expect(notice).to_contain_text("Warren has not been reached since")
     expect(notice).to_contain_text("the figures are of then")
     complaints.clear()
 
