@@ -46,6 +46,9 @@ def endpoint(entered: Entered, secrets: Secrets) -> Endpoint:
         client_cert_pem=entered.client_cert_pem,
         client_key_pem=secrets.client_key_pem,
         prometheus_urls=tuple(entered.addresses),
+        prometheus_username=entered.prometheus_username,
+        prometheus_password=secrets.prometheus_password,
+        prometheus_ca_pem=entered.prometheus_ca_pem,
     )
 
 

@@ -14,6 +14,8 @@ from brokers.rabbitmq.connect_check import Verdict, check
 from brokers.registry import services
 from brokers.registry.models import Broker
 from brokers.series.metrics import Kind
+from dashboard.acting.broker_form import Entered, secrets_of
+from dashboard.acting.connection import steps_of
 from tests.collect.conftest import Tick, newest
 from tests.support.before_prometheus import Before, before
 from tests.support.brokers import TestBroker
@@ -61,6 +63,23 @@ def test_it_polls_through_tls_and_a_sign_in_of_the_endpoints_own(
     assert sent == {f"Basic {b64encode(f'{USER}:{PASSWORD}'.encode()).decode()}"}
     steps = list(check(services.endpoint_of(row)))
     assert [step.verdict for step in steps if step.name.startswith("Prometheus")] == [Verdict.OK]
+
+
+def test_the_test_of_a_connection_signs_in_there_with_what_was_entered(
+    any_broker: TestBroker, guarded: Before, authority: Pair
+) -> None:
+    entered = Entered(
+        name="shop",
+        management_url=any_broker.management,
+        prometheus_urls=guarded.url,
+        username=any_broker.username,
+        password=any_broker.password,
+        prometheus_username=USER,
+        prometheus_password=PASSWORD,
+        prometheus_ca_pem=authority.cert_pem,
+    )
+    steps = [step for step in steps_of(entered, secrets_of(entered)) if step.name.startswith("Prometheus")]
+    assert [step.state for step in steps] == ["ok"]
 
 
 def test_it_says_that_the_sign_in_was_refused_and_goes_on_without_prometheus(
