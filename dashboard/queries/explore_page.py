@@ -16,8 +16,10 @@ from dashboard.queries.attention_shown import queue_url, queues_url
 from dashboard.queries.broker_facts import BrokerFacts
 from dashboard.queries.explore import Explored, page_url
 from dashboard.queries.explore_lines import Found
+from dashboard.queries.queue_measures import why_measure
 from dashboard.queries.queues_rows import visible
 
+_NOTHING = "Nothing is known of it in this window."
 # So many brokers are offered to begin with.
 _STARTERS = 6
 # So many vhosts of a broker stand in the form of top lists.
@@ -35,6 +37,8 @@ class SeriesRow:
     unit: str
     of: str
     where: str
+    # Why nothing of it is known, where nothing is.
+    why: str
     url: str
     # The chart without it; empty for one that came from a top list.
     less_url: str
@@ -50,6 +54,7 @@ class Starter:
 
 def series_rows(shown: Explored) -> list[SeriesRow]:
     """Return the chart's series in their order."""
+    told = {facts.id: facts.unknown for facts in shown.brokers}
     styles = {trace.metric: trace.style for trace in shown.figure.traces}
     return [
         SeriesRow(
@@ -60,6 +65,7 @@ def series_rows(shown: Explored) -> list[SeriesRow]:
             unit=line.measure.unit,
             of=one.of,
             where=one.where if one.source.kind is not Kind.BROKER else "",
+            why=why_measure(one.subject.kind, one.source.measure, told.get(one.source.broker_id, {})) or _NOTHING,
             url=object_url(one),
             less_url="" if one.top else page_url(shown.asked.without(one.source)),
         )

@@ -3,6 +3,8 @@
 const MARKS = "chart-marks";
 // Marks closer than this to each other stand on one button.
 const NEAR_PX = 12;
+// Of so many on one button it is told what they say.
+const TOLD = 6;
 
 let text = "";
 let marks = [];
@@ -40,7 +42,8 @@ export function drawMarks(chart, window_) {
   while (layer.children.length > placed.length) layer.lastElementChild.remove();
   placed.forEach(({ x, marks: here }, number) => {
     const button = layer.children[number] ?? layer.appendChild(made());
-    const says = here.map((mark) => mark.says).join("\n");
+    const more = here.length > TOLD ? [`and ${here.length - TOLD} more`] : [];
+    const says = [...here.slice(0, TOLD).map((mark) => mark.says), ...more].join("\n");
     button.style.left = `${x}px`;
     if (button.dataset.tip === says) return;
     button.dataset.tip = says;

@@ -250,11 +250,25 @@ function last(chart) {
       const shape = formatter(trace.right ? chart.figure.right : chart.figure.axis);
       for (const [part, value] of Object.entries(figuresOf(chart, trace.metric))) {
         const cell = table.querySelector(`[data-chart-${part}="${trace.metric}"]`);
-        const text = value === undefined ? "unknown" : shape(value);
-        if (cell && cell.textContent !== text) cell.textContent = text;
+        if (cell) put(cell, value === undefined ? "unknown" : shape(value));
       }
     }
   }
+}
+
+// Where the table has a reason for what is unknown, it is told as everywhere: a dash, and the reason on hover and focus.
+function put(cell, text) {
+  if (text !== "unknown" || !cell.dataset.why) {
+    if (cell.textContent !== text) cell.textContent = text;
+    return;
+  }
+  if (cell.firstElementChild) return;
+  const dash = document.createElement("span");
+  dash.className = "unknown";
+  dash.dataset.tip = cell.dataset.why;
+  dash.tabIndex = 0;
+  dash.textContent = "—";
+  cell.replaceChildren(dash);
 }
 
 // The last known value of a line in the window, and the least and greatest that there were.

@@ -154,6 +154,14 @@ def test_it_adds_series_as_one_types_and_compares(
     expect(page.locator("[data-chart-table=explore] tbody tr")).to_have_count(1)
 
 
+def test_it_says_why_a_figure_is_unknown(page: Page, server: DashboardServer, vhost: str, channel: Any) -> None:
+    opened(page, server, vhost, series("ready", vhost, "orders"), ("from", "1000000000000"), ("to", "1000003600000"))
+    unknown = page.locator("#last-s0 .unknown")
+    expect(unknown).to_have_text("—")
+    unknown.focus()
+    expect(page.locator("#tip")).to_have_text("Nothing is known of it in this window.")
+
+
 def test_it_moves_by_keyboard(page: Page, server: DashboardServer, vhost: str, channel: Any) -> None:
     opened(page, server, vhost, series("ready", vhost, "orders"), ("range", "15m"))
     before = xrange(page)

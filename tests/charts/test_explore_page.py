@@ -16,6 +16,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from brokers.collect.models import PollState
 from brokers.registry.models import Broker
 from brokers.series.metrics import Kind
 from dashboard.accounts.models import AuditEntry, Role, User
@@ -134,6 +135,17 @@ def test_it_draws_two_units_and_says_that_a_third_does_not_fit(viewer: Client) -
     shown = page(viewer, *series, range="5m")
     assert "A chart has two axes, here messages and bytes. 1 series in messages a second is not drawn" in shown
     assert set(points(viewer, *series, range="5m")["values"]) == {"s0", "s1", "s3"}
+
+
+def test_it_says_why_nothing_of_a_series_is_known(viewer: Client) -> None:
+    broker = polled()
+    PollState.objects.filter(broker=broker).update(unknown={"queue.memory": "The broker tells no memory."})
+    shown = [text(name, "queue", broker, "mine", "orders") for name in ("memory", "ready")]
+    page = viewer.get(address("", *shown)).content.decode()
+    assert re.findall(r'data-chart-last="\w+" data-why="([^"]*)"', page) == [
+        "The broker tells no memory.",
+        "Nothing is known of it in this window.",
+    ]
 
 
 def test_it_draws_what_is_derived(viewer: Client) -> None:
