@@ -76,6 +76,11 @@ class Sort(StrEnum):
     DELIVER_RATE = "deliver_rate"
     ACK_RATE = "ack_rate"
     REDELIVER_RATE = "redeliver_rate"
+    TIME_LAG = "time_lag"
+    GROWTH = "growth"
+    DRAIN_TIME = "drain_time"
+    REDELIVER_RATIO = "redeliver_ratio"
+    PREFETCH_USED = "prefetch_used"
 
 
 class QueuesQuery(PageQuery):

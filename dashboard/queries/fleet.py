@@ -135,7 +135,7 @@ def answered(all_facts: Sequence[BrokerFacts]) -> str:
     silent = [facts.name for facts in asked if facts.condition in {Condition.UNREACHABLE, Condition.NEW}]
     paused = len(all_facts) - len(asked)
     if not asked:
-        said = "Collecting is paused everywhere." if paused else ""
+        said = "Polling is paused everywhere." if paused else ""
     elif not silent:
         said = "It answers." if len(asked) == 1 else f"All {formats.count(len(asked))} answer."
         if paused:

@@ -103,7 +103,8 @@ def _outside(around: Around) -> Standing | None:
     if around.stale:
         of = f" The last figures are of {around.figures_of}." if around.figures_of else ""
         since = f" since {around.stale_since}" if around.stale_since else ""
-        return Standing("stale", "Stale", f"{around.broker} gives no new figures{since}.{of}")
+        gives = "has given" if since else "gives"
+        return Standing("stale", "Stale", f"{around.broker} {gives} no new figures{since}.{of}")
     return None
 
 

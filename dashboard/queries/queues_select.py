@@ -138,12 +138,13 @@ def ordered(rows: Rows, kept: Indices, params: Params) -> Indices:
     primary = np.zeros(len(kept)) if order is None else order(rows)[kept]
     if params.descending:
         primary = -primary
-    primary = np.where(np.isnan(primary), np.inf, primary)
+    # Infinity is known: what never empties stands before what is unknown.
+    unknown = np.isnan(primary)
     keys: list[NDArray[Any]] = [rows.part[kept], rows.text("vhost").codes[kept], rows.text("name").codes[kept]]
     if params.sort_key == "state":
         ready = rows.figure("ready")[kept]
         keys.append(np.where(np.isnan(ready), np.inf, -ready))
-    return kept[np.lexsort((*keys, primary))]
+    return kept[np.lexsort((*keys, primary, unknown))]
 
 
 def page_of(total: int, params: Params) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -15,6 +16,7 @@ from brokers.registry.models import Broker
 from brokers.series.metrics import Kind
 from dashboard.accounts import tokens
 from dashboard.accounts.models import Role
+from dashboard.api.queues import Sort
 from dashboard.api.undecoded import encoded_path, sent_path
 from tests.api.conftest import Api, check_problem
 from tests.support.builders import append_snapshot, make_broker, make_user, seen_queue
@@ -89,6 +91,14 @@ def test_it_filters_orders_and_pages(admin: Api, shop: Broker, query: dict[str, 
     assert names(admin.get(f"/brokers/{shop.pk}/queues?{urlencode(query)}")) == expected
 
 
+@pytest.mark.parametrize("sort", Sort)
+def test_it_orders_by_whatever_it_says_that_it_can(admin: Api, shop: Broker, sort: Sort) -> None:
+    told = admin.get(f"/brokers/{shop.pk}/queues?sort={sort}&order=desc")
+    values = [item["figures"][sort] for item in told["items"] if item["figures"].get(sort) is not None]
+    assert len(told["items"]) == 3
+    assert values == sorted(values, key=lambda value: -math.inf if value == "never" else -value)
+
+
 def test_it_keeps_the_question_from_page_to_page(admin: Api, shop: Broker) -> None:
     told = admin.get(f"/brokers/{shop.pk}/queues?name=ord&page_size=1&sort=ready")
     assert told["next"] == f"/api/v1/brokers/{shop.pk}/queues?name=ord&page_size=1&sort=ready&page=2"
@@ -157,7 +167,7 @@ def test_it_marks_the_figures_of_a_silent_broker(admin: Api, shop: Broker) -> No
     told = admin.get(f"/brokers/{shop.pk}/queues/blue/orders")
     assert told["state"] == "stale"
     assert told["figures"]["publish_rate"] is None
-    assert "does not answer" in told["unknown"]["publish_rate"]
+    assert "has not answered" in told["unknown"]["publish_rate"]
 
 
 def test_it_has_no_queues_of_a_broker_that_never_answered(admin: Api) -> None:

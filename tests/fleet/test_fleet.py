@@ -204,7 +204,7 @@ def test_it_leaves_brokers_that_do_not_answer_out_of_the_sums_and_says_so() -> N
     made = fleet(rights_of(make_user("v", Role.VIEWER)), ZONE, now())
     assert made.cells["page.ready"].text == "75"
     assert made.cells["page.ready.detail"].text == "without two"
-    assert made.cells[f"b.{silent.pk}.ready"].unknown.startswith("two does not answer")
+    assert made.cells[f"b.{silent.pk}.ready"].unknown.startswith("two has not answered since")
     assert made.cells["page.answered"].text == "1 of 2 answer; two does not."
     assert made.needs[0].subject == "two"
 
@@ -217,7 +217,7 @@ def test_it_counts_in_words_that_hold_for_one_and_many() -> None:
     one = facts("a", Condition.LIVE, queues=1)
     assert summary([one]) == "1 broker, 1 queue. It answers."
     assert summary([one, facts("b", Condition.LIVE, queues=2)]) == "2 brokers, 3 queues. All 2 answer."
-    assert answered([facts("a", Condition.PAUSED)]) == "Collecting is paused everywhere."
+    assert answered([facts("a", Condition.PAUSED)]) == "Polling is paused everywhere."
 
 
 def test_it_says_how_entering_and_leaving_compare() -> None:

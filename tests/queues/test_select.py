@@ -92,6 +92,14 @@ def test_it_puts_the_unknown_last_both_ways() -> None:
     assert names(ROWS, Params(sort="-type"))[-1] == "mail.failed"
 
 
+def test_it_puts_what_never_empties_before_what_is_unknown() -> None:
+    rows = Rows(
+        [part([queue("a", drain_time=NAN), queue("b", drain_time=math.inf), queue("c", drain_time=60.0), queue("d")])]
+    )
+    assert names(rows, Params(sort="drain_time")) == ["c", "b", "a", "d"]
+    assert names(rows, Params(sort="-drain_time")) == ["b", "c", "a", "d"]
+
+
 def test_it_orders_names_without_case() -> None:
     assert names(ROWS, Params(vhost="shop", sort="name")) == ["orders.created", "orders.dlq", "Orders.paid"]
 
