@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from brokers.collect.models import BrokerEvent
+from dashboard import formats
 from dashboard.accounts.rights import Rights
 
 SHOWN = 12
@@ -37,8 +38,8 @@ class Happening:
 
     @property
     def exact(self) -> str:
-        """The whole time with its zone's offset."""
-        return f"{self.at:%Y-%m-%d %H:%M:%S %Z}"
+        """The whole time."""
+        return formats.full_time(int(self.at.timestamp() * 1000), self.at.tzinfo)
 
 
 @dataclass(frozen=True, slots=True)

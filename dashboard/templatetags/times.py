@@ -1,8 +1,9 @@
-"""Filter `clock`: a moment as sentences of pages have it."""
+"""Filters `clock`, `time_of_day` and `full_time`: moments as cells and sentences have them (dashboard.formats)."""
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Callable
 
 from django import template
 
@@ -11,7 +12,10 @@ from dashboard import formats
 register = template.Library()
 
 
-@register.filter
-def clock(at: dt.datetime | None) -> str:
-    """Return a moment to the second, with its day where that is not today: `03:08:44`, `23 Nov 03:08:44`."""
-    return formats.clock(round(at.timestamp() * 1000) if at else None)
+def _of_moment(shape: Callable[[int | None], str]) -> Callable[[dt.datetime | None], str]:
+    return lambda at: shape(round(at.timestamp() * 1000) if at else None)
+
+
+register.filter("clock", _of_moment(formats.clock))
+register.filter("time_of_day", _of_moment(formats.time_of_day))
+register.filter("full_time", _of_moment(formats.full_time))
