@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import msgspec
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 
 from brokers.series import columns as coding
@@ -149,7 +148,7 @@ class Builder:
 
     def payload(self) -> bytes:
         """Return the block as bytes."""
-        head = zstandard.ZstdCompressor(level=9).compress(msgspec.msgpack.encode(self._header))
+        head = coding.compressed(msgspec.msgpack.encode(self._header))
         return b"".join((MAGIC, len(head).to_bytes(4, "little"), head, *self._parts))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -63,6 +63,14 @@ class Column(msgspec.Struct, array_like=True):
 _local = threading.local()
 
 
+def compressed(data: bytes) -> bytes:
+    """Return a zstd frame of what is small and written once."""
+    if not hasattr(_local, "compressor"):
+        _local.compressor = zstandard.ZstdCompressor(level=9)
+    frame: bytes = _local.compressor.compress(data)
+    return frame
+
+
 def decompressed(data: bytes | memoryview, limit: int) -> bytes:
     """Return what a zstd frame holds, up to `limit` bytes. Raises ZstdError."""
     if not hasattr(_local, "decompressor"):
@@ -72,38 +80,41 @@ def decompressed(data: bytes | memoryview, limit: int) -> bytes:
 
 
 def encode(name: str, values: Floats) -> tuple[Column, bytes]:
-    """Return a matrix of at most 64 objects as its description and its bytes."""
-    objects, samples = values.shape
-    unknown = np.isnan(values)
-    masks, mask_data = _encode_masks(unknown)
-    filled = _filled(values, unknown)
-    dtype = _dtype(filled[~unknown.all(axis=1)])
+    """Return a matrix of at most 64 objects, with at least one sample, as its description and its bytes."""
+    # Most objects stand still, and are no more than their first value; NaN differs from itself.
+    moving = np.flatnonzero((values != values[:, :1]).any(axis=1))
+    moved = values[moving]
+    unknown = np.isnan(moved)
+    filled = _filled(moved, unknown)
+    first = values[:, 0].copy()
+    first[moving] = filled[:, 0]
+    dtype = _dtype(np.concatenate((first, filled.reshape(-1))))
     stored = np.where(np.isnan(filled), 0.0, filled).astype(f"<{dtype}")
-    constant = (stored == stored[:, :1]).all(axis=1) if samples else np.ones(objects, dtype=np.bool_)
-    nothing = unknown.all(axis=1)
-    which = np.full(objects, _UNKNOWN, dtype=np.uint8)
+    varies = (stored != stored[:, :1]).any(axis=1)
+    which = np.full(len(values), _UNKNOWN, dtype=np.uint8)
+    constant = ~np.isnan(first)
+    constant[moving[varies]] = False
+    rows = np.flatnonzero(constant)
+    bits = f"<u{dtype[1]}"
+    constants: dict[int, int] = {}
+    for row, value in zip(rows.tolist(), first[rows].astype(f"<{dtype}").view(bits).tolist(), strict=True):
+        which[row] = constants.setdefault(value, len(constants))
     distinct: dict[bytes, int] = {}
-    constants: list[int] = []
-    for row in np.flatnonzero(constant & ~nothing).tolist():
-        key = stored[row, :1].tobytes()
-        if key not in distinct:
-            distinct[key] = len(constants)
-            constants.append(row)
-        which[row] = distinct[key]
     varying: list[int] = []
-    for row in np.flatnonzero(~constant & ~nothing).tolist():
-        key = stored[row].tobytes()
+    for place in np.flatnonzero(varies).tolist():
+        key = stored[place].tobytes()
         if key not in distinct:
             distinct[key] = len(constants) + len(varying)
-            varying.append(row)
-        which[row] = distinct[key]
+            varying.append(place)
+        which[moving[place]] = distinct[key]
+    masks, mask_data = _encode_masks(unknown, moving, len(values))
     meta, pages = _encode_pages(stored[varying]) if varying else (b"", [])
     column = Column(
         name,
         len(mask_data) + len(meta) + sum(map(len, pages)),
         dtype,
         which[:1].tobytes() if (which == which[:1]).all() else which.tobytes(),
-        stored[constants, 0].tobytes() if constants else b"",
+        np.array(list(constants), dtype=bits).tobytes(),
         len(meta),
         [len(page) for page in pages],
         masks,
@@ -125,12 +136,13 @@ def decode(column: Column, data: bytes | memoryview, objects: int, samples: int,
         found[still] = constants[wanted[still]][:, np.newaxis]
     moving = np.flatnonzero((wanted != _UNKNOWN) & ~still)
     if len(moving):
-        numbers = wanted[moving].astype(np.intp) - len(constants)
-        pages = _decode_pages(column, data, samples, np.unique(numbers // PAGE_ROWS).tolist(), _moving(column))
-        for target, number in zip(moving.tolist(), numbers.tolist(), strict=True):
+        numbers = (wanted[moving].astype(np.intp) - len(constants)).tolist()
+        needed = sorted({number // PAGE_ROWS for number in numbers})
+        pages = _decode_pages(column, data, samples, needed, _moving(column))
+        for target, number in zip(moving.tolist(), numbers, strict=True):
             found[target] = pages[number // PAGE_ROWS][number % PAGE_ROWS]
     if column.masks:
-        _apply_masks(column, data, found, list(rows))
+        _apply_masks(column, data, found, rows)
     return found
 
 
@@ -190,11 +202,11 @@ def reduce(column: Column, data: bytes | memoryview, objects: int, samples: int)
     which = np.minimum(_which(column, objects), len(last) - 1)
     count = np.where(which == len(last) - 1, 0.0, float(samples))
     found = Reduced(last[which], least[which], greatest[which], total[which], count)
-    for row, unknown in _masks(column, data, samples, range(objects) if column.masks else ()):
-        number = int(which[row]) - len(constants)
-        hidden = rows[number][unknown].sum(dtype=np.float64) if number >= 0 else constants[which[row]] * unknown.sum()
-        found.total[row] -= hidden
-        found.count[row] -= unknown.sum()
+    if column.masks:
+        masked, unknown = _masks(column, data, samples, range(objects))
+        filled = np.concatenate((np.broadcast_to(constants[:, np.newaxis], (len(constants), samples)), rows))
+        found.total[masked] -= np.where(unknown, filled[which[masked]], 0.0).sum(axis=1)
+        found.count[masked] -= unknown.sum(axis=1)
     return found
 
 
@@ -247,7 +259,7 @@ def _moving(column: Column) -> int:
 
 
 def _filled(values: Floats, unknown: NDArray[np.bool_]) -> Floats:
-    if not unknown.any() or values.shape[1] == 0:
+    if not unknown.any():
         return values
     place = np.where(unknown, -1, np.arange(values.shape[1]))
     first = np.argmax(~unknown, axis=1)[:, np.newaxis]
@@ -256,7 +268,8 @@ def _filled(values: Floats, unknown: NDArray[np.bool_]) -> Floats:
 
 
 def _dtype(values: Floats) -> str:
-    """Return the narrowest type that holds values without loss."""
+    """Return the narrowest type that holds the known ones of values without loss."""
+    values = values[~np.isnan(values)]
     if values.size == 0:
         return "i4"
     least, greatest = values.min(), values.max()
@@ -293,36 +306,35 @@ def _decode_pages(
     return found
 
 
-def _encode_masks(unknown: NDArray[np.bool_]) -> tuple[bytes, bytes]:
+def _encode_masks(unknown: NDArray[np.bool_], rows: NDArray[np.intp], objects: int) -> tuple[bytes, bytes]:
+    """Return what of `rows`, of so many objects, is unknown at some samples."""
     # What is wholly unknown has no row to mask.
-    partly = unknown.any(axis=1) & ~unknown.all(axis=1)
-    if not partly.any():
+    partly = np.flatnonzero(unknown.any(axis=1) & ~unknown.all(axis=1))
+    if not len(partly):
         return b"", b""
-    which = np.full(len(unknown), _UNKNOWN, dtype=np.uint8)
+    which = np.full(objects, _UNKNOWN, dtype=np.uint8)
     distinct: dict[bytes, int] = {}
-    for row in np.flatnonzero(partly).tolist():
-        which[row] = distinct.setdefault(np.packbits(unknown[row]).tobytes(), len(distinct))
-    return which.tobytes(), zstandard.ZstdCompressor(level=9).compress(b"".join(distinct))
+    for row, mask in zip(rows[partly].tolist(), np.packbits(unknown[partly], axis=1), strict=True):
+        which[row] = distinct.setdefault(mask.tobytes(), len(distinct))
+    return which.tobytes(), compressed(b"".join(distinct))
 
 
-def _apply_masks(column: Column, data: bytes | memoryview, found: Floats, rows: list[int]) -> None:
-    for target, unknown in _masks(column, data, found.shape[1], rows):
-        found[target, unknown] = np.nan
+def _apply_masks(column: Column, data: bytes | memoryview, found: Floats, rows: Sequence[int]) -> None:
+    masked, unknown = _masks(column, data, found.shape[1], rows)
+    if len(masked):
+        found[masked] = np.where(unknown, np.nan, found[masked])
 
 
 def _masks(
     column: Column, data: bytes | memoryview, samples: int, rows: Sequence[int]
-) -> Iterator[tuple[int, NDArray[np.bool_]]]:
-    """Yield which of `rows` are unknown at some samples, by index, and at which."""
-    if not rows:
-        return
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return which of `rows` are unknown at some samples, by index, and of these at which."""
+    which = np.frombuffer(column.masks, dtype=np.uint8)[list(rows)]
+    masked = np.flatnonzero(which != _UNKNOWN)
     width = (samples + 7) // 8
     try:
-        plain = decompressed(data[: column.mask_size], 64 * width)
+        plain = decompressed(data[: column.mask_size], 64 * width) if len(masked) else b""
     except zstandard.ZstdError as error:
         raise CorruptBlockError(f"a mask can't be unpacked: {error}") from error
-    which = np.frombuffer(column.masks, dtype=np.uint8)
-    for target, row in enumerate(rows):
-        if which[row] != _UNKNOWN:
-            packed = np.frombuffer(plain, np.uint8, width, int(which[row]) * width)
-            yield target, np.unpackbits(packed, count=samples).astype(np.bool_)
+    distinct = np.frombuffer(plain, dtype=np.uint8).reshape(-1, width)
+    return masked, np.unpackbits(distinct[which[masked]], axis=1, count=samples).astype(np.bool_)

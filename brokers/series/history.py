@@ -57,12 +57,13 @@ class History:
         fields: frozenset[str] = ALL_FIELDS,
         *,
         whole: bool = False,
+        step_ms: int = 0,
     ) -> Iterator[Part]:
         """Yield the stored metrics of objects (None: of all that are there), whole groups at a time, slots ascending.
 
         Objects that are asked for and in no sample are not left out. Only `fields` of the cells are wanted. `whole`:
-        each piece as one sample, without `there`. Raises MovedError where what was found when the history was opened is
-        no longer there.
+        each piece as one sample, without `there`. `step_ms`: the samples of each step of a piece, counted from 1970, as
+        one. Raises MovedError where what was found when the history was opened is no longer there.
         """
         tables = [list(snapshots.opened(piece.rows, kind, metrics)) for piece in self.pieces]
         wanted = None if slots is None else np.unique(np.asarray(slots, dtype=np.uint32))
@@ -74,7 +75,7 @@ class History:
                 found = wanted[np.isin(wanted // blocks.GROUP, chunk)]
             unseen = unseen or len(opened) < len(chunk) * len(self._span_ids())
             if len(found):
-                yield self._part(kind, found, metrics, opened, tables, fields, whole)
+                yield self._part(kind, found, metrics, opened, tables, fields, whole=whole, step_ms=step_ms)
         self._check(unseen=unseen)
 
     def add_up(self, kind: Kind, slots: Sequence[int], metrics: Sequence[str], sums: Mapping[str, Sum]) -> None:
@@ -91,7 +92,7 @@ class History:
                 stored = RATES.get(name, name)
                 left = bulk.add_up(self.pieces, kind, mine, name, opened, tables, total) if len(mine) > 1 else mine
                 if len(left):
-                    part = self._part(kind, left, [stored], opened, tables, ALL_FIELDS, False)
+                    part = self._part(kind, left, [stored], opened, tables)
                     total.add(part.cells[stored], part.there)
             unseen = unseen or len(opened) < len(chunk) * len(self._span_ids())
         self._check(unseen=unseen)
@@ -120,8 +121,10 @@ class History:
         metrics: Sequence[str],
         opened: dict[tuple[int, int], blocks.Block],
         tables: Sequence[list[tuple[int, Packed]]],
-        fields: frozenset[str],
-        whole: bool,
+        fields: frozenset[str] = ALL_FIELDS,
+        *,
+        whole: bool = False,
+        step_ms: int = 0,
     ) -> Part:
         if whole:
             found = [
@@ -131,7 +134,7 @@ class History:
             ]
         else:
             found = [
-                piece.read(kind, slots, metrics, opened, table, fields)
+                piece.read(kind, slots, metrics, opened, table, fields, step_ms)
                 for piece, table in zip(self.pieces, tables, strict=True)
             ]
         return Part(

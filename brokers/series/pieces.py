@@ -11,7 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brokers.series import blocks, snapshots
-from brokers.series.cells import SPARSE, Cells, Ticks, joined_ticks, of_counter, of_gauge, shape_of
+from brokers.series.cells import (
+    SPARSE,
+    Cells,
+    Ticks,
+    joined_ticks,
+    of_counter,
+    of_gauge,
+    reduce_cells,
+    shape_of,
+    steps_of,
+)
 from brokers.series.codec import Packed
 from brokers.series.columns import CorruptBlockError, Floats
 from brokers.series.coverage import Stretch
@@ -82,14 +92,59 @@ class Piece:
         opened: Opened,
         tables: Tables,
         fields: frozenset[str] = ALL_FIELDS,
+        step_ms: int = 0,
     ) -> tuple[Floats, dict[str, Cells]]:
-        """Return in how many polls the objects (slots ascending) were there, and the metrics' cells."""
-        if self.level is not Level.RAW:
-            return self._rolled(kind, slots, metrics, opened, fields)
-        there, values = self.raw(slots, metrics, opened, tables)
+        """Return in how many polls the objects (slots ascending) were there, and the metrics' cells.
+
+        With `step_ms` the samples of each step, counted from 1970, as one.
+        """
         inside = slice(self.first, None)
-        cells = {name: raw_cells(kind, name, self.ticks, column, there) for name, column in values.items()}
-        return there[:, inside], {name: found.part(inside) for name, found in cells.items()}
+        begins = steps_of(self.inside, 0, step_ms) if step_ms else None
+        known = self._known(metrics, opened, tables)
+        if self.level is not Level.RAW:
+            there, cells = self._rolled(kind, slots, known, opened, fields)
+            if begins is not None:
+                cells = {name: reduce_cells(found, begins, fields) for name, found in cells.items()}
+        else:
+            there, values = self.raw(slots, known, opened, tables)
+            if begins is None:
+                cells = {name: raw_cells(kind, name, self.ticks, column, there) for name, column in values.items()}
+                cells = {name: found.part(inside) for name, found in cells.items()}
+            else:
+                cells = {name: self._stepped(kind, name, column, there, begins) for name, column in values.items()}
+        there = there[:, inside]
+        if begins is not None:
+            there = np.add.reduceat(there, begins, axis=1)
+        nothing = _cells({}, there.shape)
+        return there, {name: cells.get(name, nothing) for name in metrics}
+
+    def _known(self, metrics: Sequence[str], opened: Opened, tables: Tables) -> list[str]:
+        """Return the metrics of which something is stored in what was opened."""
+        names = ("",) if self.level is Level.RAW else (":last", ":high")
+        return [
+            metric
+            for metric in metrics
+            if any(block.has(metric + name) for name in names for block in opened.values())
+            or any(table.columns.get(metric) is not None for _, table in tables)
+        ]
+
+    def _stepped(self, kind: Kind, name: str, values: Floats, there: Floats, begins: NDArray[np.intp]) -> Cells:
+        """Return the samples from each of `begins` on as one, of a metric's values at single polls."""
+        still = np.flatnonzero((values == values[:, :1]).all(axis=1) & there.all(axis=1))
+        # Objects that stand still differ in their value alone: the first of them tells of all.
+        alone = np.setdiff1d(np.arange(len(values)), still[1:])
+        cells = raw_cells(kind, name, self.ticks, values[alone], there[alone]).part(slice(self.first, None))
+        cells = reduce_cells(cells, begins)
+        if len(still) < 2:
+            return cells
+        like = np.arange(len(values))
+        like[still] = still[0]
+        cells = cells.rows(np.searchsorted(alone, like))
+        cells.last[still] = values[still, :1]
+        if shape_of(kind, name) is not Shape.COUNTER:
+            cells.low[still] = cells.high[still] = values[still, :1]
+            cells.total[still] = values[still, :1] * cells.weight[still]
+        return cells
 
     def raw(
         self, slots: NDArray[np.uint32], metrics: Sequence[str], opened: Opened, tables: Tables
@@ -100,9 +155,10 @@ class Piece:
         self._scatter(slots, opened, {blocks.THERE: there, **values})
         if self.rows:
             at, figures = snapshots.matrix(len(self.rows), tables, slots, metrics)
-            there[:, self.row_places] = at
+            where = run(self.row_places)
+            there[:, where] = at
             for name in metrics:
-                values[name][:, self.row_places] = figures[name]
+                values[name][:, where] = figures[name]
         return there, values
 
     def _rolled(
@@ -176,7 +232,7 @@ def _columns(
         yield values, found if whole or isinstance(found, float) else found[..., source.samples]
 
 
-def _cells(columns: Mapping[str, Floats], count: tuple[int, int]) -> Cells:
+def _cells(columns: Mapping[str, Floats], count: tuple[int, ...]) -> Cells:
     """Return the cells of a roll-up's columns, by field; those that are not there stand for unknown, or none."""
     none, zero = np.broadcast_to(np.nan, count), np.broadcast_to(0.0, count)
     last = columns.get("last", none)

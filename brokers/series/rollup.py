@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from brokers.series import blocks, snapshots, spans
-from brokers.series.cells import reduce_cells, reduce_ticks, shape_of, steps_of
+from brokers.series.cells import reduce_ticks, shape_of, steps_of
 from brokers.series.compact import Log, is_over, waiting
 from brokers.series.coverage import Window, cover
 from brokers.series.history import History, Part, history_of, level_of
@@ -68,7 +68,7 @@ def roll_up(broker_id: int, level: Level, start_ms: int, found: Sequence[SpanRow
     ticks = type(ticks)(
         ticks.times_ms, ticks.cadences_ms, ticks.complete, ticks.polls, np.full(len(ticks), level.resolution_ms)
     )
-    new = [block for kind in Kind for block in _blocks_of(history, kind, begins)] if len(ticks) else []
+    new = [block for kind in Kind for block in _blocks_of(history, kind, level)] if len(ticks) else []
     spans.write(
         broker_id,
         NewSpan(level, start_ms, end_ms, ticks, new),
@@ -103,25 +103,25 @@ def _polls(span: SpanRow, start_ms: int, end_ms: int) -> int:
     return int(ticks.polls[(ticks.times_ms >= start_ms) & (ticks.times_ms < end_ms)].sum())
 
 
-def _blocks_of(history: History, kind: Kind, begins: np.ndarray) -> list[NewBlock]:
+def _blocks_of(history: History, kind: Kind, level: Level) -> list[NewBlock]:
     metrics = [metric.name for metric in METRICS[kind]]
     return [
-        _block(kind, group, part, begins)
-        for part in history.parts(kind, None, metrics)
+        _block(kind, group, part)
+        # No step reaches beyond a piece: windows nest.
+        for part in history.parts(kind, None, metrics, step_ms=level.resolution_ms)
         for group in np.unique(part.slots // blocks.GROUP).tolist()
     ]
 
 
-def _block(kind: Kind, group: int, part: Part, begins: np.ndarray) -> NewBlock:
-    rows = np.flatnonzero(part.slots // blocks.GROUP == group)
-    builder = blocks.Builder(part.slots[rows], len(begins))
-    builder.add(blocks.THERE, np.add.reduceat(part.there[rows], begins, axis=1))
-    for name, whole in part.cells.items():
-        cells = reduce_cells(whole.rows(rows), begins)
-        if np.isnan(cells.last).all() and np.isnan(cells.high).all():
+def _block(kind: Kind, group: int, part: Part) -> NewBlock:
+    rows = slice(*np.searchsorted(part.slots, (group * blocks.GROUP, (group + 1) * blocks.GROUP)))
+    builder = blocks.Builder(part.slots[rows], part.there.shape[1])
+    builder.add(blocks.THERE, part.there[rows])
+    for name, cells in part.cells.items():
+        if np.isnan(cells.last[rows]).all() and np.isnan(cells.high[rows]).all():
             continue
         for field in KEPT[shape_of(kind, name)]:
-            builder.add(f"{name}:{field}", getattr(cells, field))
+            builder.add(f"{name}:{field}", getattr(cells, field)[rows])
     return NewBlock(kind, group, builder.payload(), builder.known)
 
 
