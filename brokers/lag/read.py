@@ -57,7 +57,8 @@ def read(
     inside = found.times_ms >= start_ms
     values, low, high = _all(wanted, found, each, inside)
     times = found.times_ms[inside]
-    for name, columns in _extremes(broker_id, kind, slots, [one for one in wanted if one.name in each], times, step):
+    extremes = [one for one in wanted if one.name in each]
+    for name, columns in _extremes(broker_id, kind, slots, extremes, times, start_ms, end_ms, step):
         values[name], low[name], high[name] = columns
     return Series(times, values, found.step_ms, low, high, found.resolution_ms)
 
@@ -178,6 +179,8 @@ def _extremes(
     slots: Sequence[int],
     wanted: Sequence[Measure],
     times_ms: NDArray[np.int64],
+    start_ms: int,
+    end_ms: int,
     step_ms: int,
 ) -> Iterator[tuple[str, tuple[Values, Values, Values]]]:
     """Yield of measures that are not added up the greatest or least of several objects at each time."""
@@ -189,13 +192,7 @@ def _extremes(
     found: dict[str, tuple[Values, Values, Values]] = {}
     for begin in range(0, len(places), _CHUNK):
         part = series.read_each(
-            broker_id,
-            kind,
-            places[begin : begin + _CHUNK],
-            names,
-            int(times_ms[0]),
-            int(times_ms[-1]) + 1,
-            step_ms=step_ms,
+            broker_id, kind, places[begin : begin + _CHUNK], names, start_ms, end_ms, step_ms=step_ms
         )
         at = np.searchsorted(times_ms, part.times_ms)
         at = np.minimum(at, len(times_ms) - 1)

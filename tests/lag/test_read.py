@@ -86,6 +86,18 @@ def test_in_wide_steps_a_ratio_is_that_of_what_was_counted(log: Broker) -> None:
     assert (found.high["total"] > found.low["total"]).any()
 
 
+@pytest.mark.parametrize("step_ms", [TICK, 60_000, 85_000])
+def test_the_greatest_and_least_of_several_are_those_of_each_step(log: Broker, step_ms: int) -> None:
+    names = ["time_lag", "capacity", "ready"]
+    found = read(log.id, Kind.QUEUE, [0, 1], names, *_range(), step_ms=step_ms)
+    each = read_each(log.id, Kind.QUEUE, [0, 1], names, *_range(), step_ms=step_ms)
+    assert found.times_ms.tolist() == each.times_ms.tolist()
+    for got, of_each in ((found.values, each.values), (found.low, each.low), (found.high, each.high)):
+        np.testing.assert_array_equal(got["time_lag"], of_each["time_lag"].max(axis=0))
+        np.testing.assert_array_equal(got["capacity"], of_each["capacity"].min(axis=0))
+    assert found.high["time_lag"].max() == 59.0
+
+
 def test_each_by_itself(log: Broker) -> None:
     found = read_each(log.id, Kind.QUEUE, [1, 0], ["growth", "redeliver_ratio"], *_range(), step_ms=TICK)
     assert found.slots.tolist() == [1, 0]
