@@ -95,10 +95,9 @@ def encode(name: str, values: Floats) -> tuple[Column, bytes]:
     constant = ~np.isnan(first)
     constant[moving[varies]] = False
     rows = np.flatnonzero(constant)
-    bits = f"<u{dtype[1]}"
-    constants: dict[int, int] = {}
-    for row, value in zip(rows.tolist(), first[rows].astype(f"<{dtype}").view(bits).tolist(), strict=True):
-        which[row] = constants.setdefault(value, len(constants))
+    bits = first[rows].astype(f"<{dtype}").view(f"<u{dtype[1]}")
+    constants = {value: number for number, value in enumerate(dict.fromkeys(bits.tolist()))}
+    which[rows] = [constants[value] for value in bits.tolist()]
     distinct: dict[bytes, int] = {}
     varying: list[int] = []
     for place in np.flatnonzero(varies).tolist():
@@ -114,7 +113,7 @@ def encode(name: str, values: Floats) -> tuple[Column, bytes]:
         len(mask_data) + len(meta) + sum(map(len, pages)),
         dtype,
         which[:1].tobytes() if (which == which[:1]).all() else which.tobytes(),
-        np.array(list(constants), dtype=bits).tobytes(),
+        np.array(list(constants), dtype=bits.dtype).tobytes(),
         len(meta),
         [len(page) for page in pages],
         masks,

@@ -198,8 +198,11 @@ class Merge:
     members: tuple[SpanRow, ...]
 
 
-def due_merges(found: Sequence[SpanRow], log: Log) -> list[Merge]:
-    """Return what of one level's spans (by time) is to be merged: those of a longer window that is over."""
+def due_merges(found: Sequence[SpanRow], log: Log, unmade: Sequence[int] = ()) -> list[Merge]:
+    """Return what of one level's spans (by time) is to be merged: those of a longer window that is over.
+
+    `unmade`: where windows begin of which a span is still to be made; it would not fit in once they are merged.
+    """
     due: list[Merge] = []
     if not found:
         return due
@@ -220,6 +223,7 @@ def due_merges(found: Sequence[SpanRow], log: Log) -> list[Merge]:
             if is_past(log, start, start + length)
             and not waiting(log, start, start + length)
             and not any(span.stale for span in part)
+            and not any(start <= one < start + length for one in unmade)
         ]
     return due
 

@@ -67,7 +67,8 @@ class History:
         """
         tables = [list(snapshots.opened(piece.rows, kind, metrics)) for piece in self.pieces]
         wanted = None if slots is None else np.unique(np.asarray(slots, dtype=np.uint32))
-        unseen = False
+        # Where all blocks were moved no group is found.
+        unseen = wanted is None
         for chunk, opened in self._chunks(kind, wanted, tables, 1 if whole else len(metrics)):
             if wanted is None:
                 found = _slots_in(chunk, opened, tables)

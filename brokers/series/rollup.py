@@ -20,9 +20,10 @@ from brokers.series.spans import NewBlock, NewSpan, ReplacedError, SpanRow
 def due_windows(level: Level, found: Sequence[SpanRow], log: Log) -> list[int]:
     """Return the beginnings of the windows of a level that are to be made of the finer level, oldest first.
 
-    A window is due when it is over, all of its snapshots are in blocks, and it is stale, or something finer is there
-    and it is not made yet.
+    A window is due when it is over, all of its snapshots are in blocks, nothing finer is due in it, and it is stale, or
+    something finer is there and it is not made yet.
     """
+    before = due_windows(level.finer, found, log) if level.finer in ROLLED else []
     finer = [span for span in found if span.level is level.finer]
     mine = [span for span in found if span.level is level]
     starts: set[int] = set()
@@ -34,7 +35,11 @@ def due_windows(level: Level, found: Sequence[SpanRow], log: Log) -> list[int]:
     ends = {start: start + level.first_ms for start in due} | {
         span.start_ms: span.end_ms for span in mine if span.stale
     }
-    return sorted(start for start, end in ends.items() if _is_ready(start, end, finer, log))
+    return sorted(
+        start
+        for start, end in ends.items()
+        if _is_ready(start, end, finer, log) and not any(start <= one < end for one in before)
+    )
 
 
 def premature(broker_id: int, found: Sequence[SpanRow], log: Log) -> list[int]:

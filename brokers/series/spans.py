@@ -14,7 +14,7 @@ from brokers.series.cells import Ticks, no_ticks
 from brokers.series.columns import CorruptBlockError
 from brokers.series.levels import Level
 from brokers.series.metrics import Kind
-from brokers.series.models import Block, Snapshot, Span, Upkeep
+from brokers.series.models import Snapshot, Span, Upkeep
 from brokers.series.rates import HOLDS_LONGEST_MS
 
 logger = logging.getLogger(__name__)
@@ -124,6 +124,17 @@ def write(
     was faster, or something came meanwhile: nothing is changed then.
     """
     late = bool(snapshots)
+    # Computed before others have to wait.
+    row = Span(
+        broker_id=broker_id,
+        level=int(span.level),
+        start_ms=span.start_ms,
+        end_ms=span.end_ms,
+        ticks=blocks.encode_ticks(span.ticks),
+        samples=len(span.ticks),
+        known=sum(block.known for block in span.blocks),
+        stored_bytes=sum(len(block.payload) + ROW_BYTES for block in span.blocks),
+    )
     try:
         with transaction.atomic():
             # One writes a broker's spans at a time. (On SQLite the transaction itself is that lock.)
@@ -139,23 +150,8 @@ def write(
                 deleted, _ = Snapshot.objects.filter(id__in=snapshots).delete()
                 if deleted < len(snapshots):
                     raise ReplacedError
-            row = Span.objects.create(
-                broker_id=broker_id,
-                level=int(span.level),
-                start_ms=span.start_ms,
-                end_ms=span.end_ms,
-                ticks=blocks.encode_ticks(span.ticks),
-                samples=len(span.ticks),
-                known=sum(block.known for block in span.blocks),
-                stored_bytes=sum(len(block.payload) + ROW_BYTES for block in span.blocks),
-            )
-            Block.objects.bulk_create(
-                [
-                    Block(span=row, kind=str(block.kind), group=block.group, payload=block.payload)
-                    for block in span.blocks
-                ],
-                batch_size=200,
-            )
+            row.save(force_insert=True)
+            sql.insert_blocks(row.pk, ((str(block.kind), block.group, block.payload) for block in span.blocks))
             if late:
                 Span.objects.filter(
                     broker_id=broker_id,

@@ -15,6 +15,7 @@ from brokers.registry.models import Broker
 from brokers.series import compact, retention, rollup, spans
 from brokers.series.levels import ROLLED, Level
 from brokers.series.models import Span, Upkeep
+from brokers.series.snapshots import MovedError
 from brokers.series.spans import ReplacedError, SpanRow
 
 # A claim ends by itself, should its process have died. It begins anew with each step, of which the longest take minutes
@@ -39,7 +40,7 @@ def keep(broker_id: int, *, seconds: float = 45.0) -> int:
                 break
             try:
                 step()
-            except ReplacedError:
+            except (MovedError, ReplacedError):
                 # Somebody else did it, or a snapshot came late: what is due is found anew next time.
                 continue
             done += 1
@@ -63,11 +64,15 @@ def steps(broker_id: int) -> Iterator[Callable[[], object]]:
     for span_id in rollup.premature(broker_id, _spans(broker_id), log):
         yield Span.objects.filter(id=span_id).delete
     for level in Level:
+        unmade: list[int] = []
+        found = _spans(broker_id)
         if level in ROLLED:
-            found = _spans(broker_id)
             for start_ms in rollup.due_windows(level, found, log):
                 yield partial(rollup.roll_up, broker_id, level, start_ms, found)
-        for due in compact.due_merges([span for span in _spans(broker_id) if span.level is level], log):
+            # Some could not be made, since somebody else was at it.
+            found = _spans(broker_id)
+            unmade = rollup.due_windows(level, found, log)
+        for due in compact.due_merges([span for span in found if span.level is level], log, unmade):
             yield partial(compact.merge, broker_id, due)
     found = _spans(broker_id)
     kept = retention.retention_of(broker_id)

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from django.db import OperationalError, close_old_connections, connection
 
-from brokers.series import compact, spans, tasks, upkeep
+from brokers.series import compact, rollup, spans, sql, tasks, upkeep
 from brokers.series.levels import Level
 from brokers.series.metrics import Kind
 from brokers.series.models import Block, Snapshot, Span, Upkeep
 from brokers.series.read import Many, history_starts_ms, read, read_each
+from brokers.series.top import top
 from tests.series.histories import BEGIN, Written, walk
 from tests.support.builders import make_broker
 
@@ -130,30 +131,29 @@ def test_it_leaves_all_as_it_was_where_it_is_killed_and_goes_on(
         if seen == due:
             raise _KilledError
 
-    plain_create, plain_bulk = Span.objects.create, Block.objects.bulk_create
+    plain_save, plain_insert = Span.save, sql.insert_blocks
 
-    def create(**fields: object) -> Span:
+    def save(span: Span, **more: Any) -> None:
         if place == "insert":
             kill()
-        return plain_create(**fields)
+        plain_save(span, **more)
 
-    def bulk_create(*arguments: object, **more: object) -> list[Block]:
+    def insert_blocks(*arguments: Any) -> None:
         if place == "blocks":
             kill()
-        found = plain_bulk(*arguments, **more)  # type: ignore[arg-type]
+        plain_insert(*arguments)
         if place == "end":
             kill()
-        return found
 
-    def wrote(execute: Callable[..., object], sql: str, params: object, many: bool, context: object) -> object:
-        if place == "delete" and sql.startswith("DELETE"):
-            found = execute(sql, params, many, context)
+    def wrote(execute: Callable[..., object], asked: str, params: object, many: bool, context: object) -> object:
+        if place == "delete" and asked.startswith("DELETE"):
+            found = execute(asked, params, many, context)
             kill()
             return found
-        return execute(sql, params, many, context)
+        return execute(asked, params, many, context)
 
-    monkeypatch.setattr(Span.objects, "create", create)
-    monkeypatch.setattr(Block.objects, "bulk_create", bulk_create)
+    monkeypatch.setattr(Span, "save", save)
+    monkeypatch.setattr(sql, "insert_blocks", insert_blocks)
     killed = 0
     with connection.execute_wrapper(wrote):
         while True:
@@ -336,17 +336,17 @@ def test_it_leaves_everything_where_the_disk_is_full(
     written: Written, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = everything(written)
-    plain = Block.objects.bulk_create
+    plain = sql.insert_blocks
 
     def full(*_: object, **__: object) -> None:
         raise OperationalError("database or disk is full")
 
-    monkeypatch.setattr(Block.objects, "bulk_create", full)
+    monkeypatch.setattr(sql, "insert_blocks", full)
     assert tasks.keep(written.broker.id) == 0
     assert "database or disk is full" in caplog.text
     assert not Span.objects.exists()
     assert_same(before, everything(written))
-    monkeypatch.setattr(Block.objects, "bulk_create", plain)
+    monkeypatch.setattr(sql, "insert_blocks", plain)
     assert tasks.keep(written.broker.id) > 0
     assert samples_stored(written.broker.id) == sorted(written.polls)
 
@@ -369,6 +369,28 @@ def test_it_looks_again_where_a_snapshot_was_moved_while_it_read(
     assert Span.objects.exists()
 
 
+def test_it_looks_again_where_all_blocks_of_a_range_were_moved_while_it_ranked(
+    written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compact, "_MERGED_BYTES", 0)
+    upkeep.keep(written.broker.id, seconds=600)
+    monkeypatch.undo()
+    asked = (written.broker.id, Kind.QUEUE, "ready", 9, BEGIN, BEGIN + 50 * MINUTE)
+    before = top(*asked, by="max")
+    plain = spans.spans_between
+    moved: Iterator[int] = iter([1])
+
+    def spans_between(*arguments: Any, **more: Any) -> list[spans.SpanRow]:
+        found = plain(*arguments, **more)
+        for _ in moved:
+            assert upkeep.keep(written.broker.id, seconds=600) > 0
+        return found
+
+    monkeypatch.setattr("brokers.series.history.spans_between", spans_between)
+    assert before
+    assert top(*asked, by="max") == before
+
+
 def test_a_block_that_can_not_be_read_is_a_gap(written: Written) -> None:
     upkeep.keep(written.broker.id, seconds=600)
     Block.objects.filter(group=0).update(payload=b"\0" * 30)
@@ -381,3 +403,49 @@ def test_it_has_nothing_to_do_for_a_broker_without_history() -> None:
     assert upkeep.keep(make_broker().id) == 0
     assert upkeep.keep(-1) == 0
     assert compact.log_of(-1) is None
+
+
+def test_no_roll_up_is_made_while_a_finer_one_of_its_time_is_still_to_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = Written(make_broker())
+    for at in range(BEGIN, BEGIN + 13 * HOUR, 5 * MINUTE):
+        written.poll(at, {0: {"ready": 1.0}}, cadence_ms=5 * MINUTE)
+    plain = rollup.roll_up
+    replaced = iter([BEGIN + 5 * HOUR])
+
+    def roll_up(broker_id: int, level: Level, start_ms: int, found: Any) -> None:
+        # As if another process had put something late into the fifth hour's polls meanwhile.
+        if level is Level.MINUTE and start_ms == BEGIN + 5 * HOUR and next(replaced, None):
+            raise spans.ReplacedError
+        plain(broker_id, level, start_ms, found)
+
+    monkeypatch.setattr(rollup, "roll_up", roll_up)
+    for _ in range(2):
+        upkeep.keep(written.broker.id, seconds=600)
+    for level in (Level.MINUTE, Level.TEN_MINUTES):
+        rolled = spans.spans_between(written.broker.id, BEGIN, BEGIN + 12 * HOUR, (level,))
+        assert sum(int(span.ticks.polls.sum()) for span in rolled) == 12 * 12, level
+
+
+def test_it_goes_on_where_what_it_reads_was_moved_meanwhile(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = everything(written)
+    plain = rollup.level_of
+    moves = iter([1])
+
+    def level_of(*arguments: Any) -> Any:
+        found = plain(*arguments)
+        for _ in moves:
+            # As if another process merged the spans that are to be rolled up.
+            monkeypatch.undo()
+            log = compact.log_of(written.broker.id)
+            assert log is not None
+            for due in compact.due_merges(spans.spans_between(written.broker.id, 0, 2**62, (Level.RAW,)), log):
+                compact.merge(written.broker.id, due)
+        return found
+
+    monkeypatch.setattr(compact, "_MERGED_BYTES", 0)
+    monkeypatch.setattr(rollup, "level_of", level_of)
+    for _ in range(2):
+        upkeep.keep(written.broker.id, seconds=600)
+    assert next(moves, None) is None
+    assert levels(written.broker.id)[Level.MINUTE] == [(0, 60), (60, 120)]
+    assert_same(before, everything(written))
