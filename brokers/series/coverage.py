@@ -41,10 +41,10 @@ def cover(windows: Sequence[Window], start_ms: int, end_ms: int, wish: Level) ->
 
     def take(level: Level) -> None:
         nonlocal rest
-        for window in windows:
-            if window.level is level:
-                taken, rest = _split(rest, (window.start_ms, window.end_ms))
-                found.extend(Stretch(level, *part) for part in taken)
+        mine = [Stretch(level, window.start_ms, window.end_ms) for window in windows if window.level is level]
+        for run in _joined(mine):
+            taken, rest = _split(rest, (run.start_ms, run.end_ms))
+            found.extend(Stretch(level, *part) for part in taken)
 
     for level in sorted(Level, reverse=True):
         if level <= wish:

@@ -79,6 +79,14 @@ class History:
                 yield self._part(kind, found, metrics, opened, tables, fields, whole=whole, step_ms=step_ms)
         self._check(unseen=unseen)
 
+    def slots(self, kind: Kind) -> NDArray[np.uint32]:
+        """Return all objects of a kind that are in any sample, ascending. Raises MovedError like `parts`."""
+        tables = [list(snapshots.opened(piece.rows, kind, ())) for piece in self.pieces]
+        chunks = self._chunks(kind, None, tables, 1)
+        found = [_slots_in(chunk, opened, tables) for chunk, opened in chunks]
+        self._check(unseen=True)
+        return np.concatenate([np.empty(0, dtype=np.uint32), *found])
+
     def add_up(self, kind: Kind, slots: Sequence[int], metrics: Sequence[str], sums: Mapping[str, Sum]) -> None:
         """Add the stored metrics of objects to sums, by the metrics' names or those of their rates.
 

@@ -235,13 +235,15 @@ def _columns(
 def _cells(columns: Mapping[str, Floats], count: tuple[int, ...]) -> Cells:
     """Return the cells of a roll-up's columns, by field; those that are not there stand for unknown, or none."""
     none, zero = np.broadcast_to(np.nan, count), np.broadcast_to(0.0, count)
+    for name in columns.keys() & {"total", "weight"}:
+        columns[name][np.isnan(columns[name])] = 0.0
     last = columns.get("last", none)
     return Cells(
         last,
         columns.get("low", last),
         columns.get("high", none),
-        np.nan_to_num(columns["total"], copy=False) if "total" in columns else zero,
-        np.nan_to_num(columns["weight"], copy=False) if "weight" in columns else zero,
+        columns.get("total", zero),
+        columns.get("weight", zero),
     )
 
 

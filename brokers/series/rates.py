@@ -30,7 +30,7 @@ def rates(times_ms: NDArray[np.int64], counter: Floats, gap_ms: float | Floats) 
         return found
     here, base = np.arange(1, count), bases(times_ms)[1:]
     with np.errstate(invalid="ignore"):
-        falls = np.cumsum(np.diff(counter, axis=-1, prepend=counter[..., :1]) < 0, axis=-1)
+        falls = np.cumsum(np.diff(_last_known(counter), axis=-1, prepend=counter[..., :1]) < 0, axis=-1)
     broken = stretches(times_ms, np.maximum(gap_ms, MIN_RATE_SPAN_MS * 2) if np.isscalar(gap_ms) else gap_ms)
     span = (times_ms[here] - times_ms[base]).astype(np.float64)
     difference = counter[..., here] - counter[..., base]
@@ -39,6 +39,15 @@ def rates(times_ms: NDArray[np.int64], counter: Floats, gap_ms: float | Floats) 
         ok &= difference >= 0
     found[..., 1:] = np.where(ok, difference / np.where(span > 0, span, 1) * 1000.0, np.nan)
     return found
+
+
+def _last_known(counter: Floats) -> Floats:
+    """Return a counter with the known value before in place of each unknown one: a restart shows behind that too."""
+    unknown = np.isnan(counter)
+    if not unknown.any():
+        return counter
+    place = np.maximum.accumulate(np.where(unknown, 0, np.arange(counter.shape[-1])), axis=-1)
+    return np.take_along_axis(counter, place, axis=-1)
 
 
 def bases(times_ms: NDArray[np.int64]) -> NDArray[np.intp]:

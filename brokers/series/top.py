@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brokers.series.cells import Cells, reduce_cells, show
-from brokers.series.history import consistent, context_of, open_history
+from brokers.series.history import History, consistent, context_of, open_history
 from brokers.series.metrics import RATES, Kind
 from brokers.series.pieces import ALL_FIELDS
 from brokers.series.rates import Floats
@@ -25,6 +25,8 @@ _FIELDS: dict[By, frozenset[str]] = {
 }
 # A range is ranked from as few samples as this, where roll-ups have them.
 _SAMPLES = 60
+# Where the last rate is looked for at first.
+_LATE_MS = 300_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,18 +64,36 @@ def _values(
     broker_id: int, kind: Kind, metric: str, start_ms: int, end_ms: int, by: By, slots: Sequence[int] | None
 ) -> tuple[NDArray[np.uint32], Floats]:
     step_ms = max(1, (end_ms - start_ms) // _SAMPLES)
-    history = open_history(broker_id, start_ms, end_ms, step_ms, context_ms=context_of(broker_id, [metric]))
+    context_ms = context_of(broker_id, [metric])
+
+    def told(begin_ms: int, slots: Sequence[int] | None) -> tuple[NDArray[np.uint32], Floats]:
+        history = open_history(broker_id, begin_ms, end_ms, step_ms, context_ms=context_ms)
+        return _told(history, kind, metric, by, slots)
+
+    # The last rate is that of its sample, of which no piece can tell as a whole. Nearly all have one late in a range.
+    late_ms = end_ms - max(_LATE_MS, step_ms)
+    if by != "last" or metric not in RATES or late_ms <= start_ms:
+        return told(start_ms, slots)
+    found, values = told(late_ms, slots)
+    known = ~np.isnan(values)
+    found, values = found[known], values[known]
+    if slots is None:
+        slots = open_history(broker_id, start_ms, late_ms - 1, step_ms, context_ms=0).slots(kind).tolist()
+    others, theirs = told(start_ms, np.setdiff1d(slots, found).tolist())
+    return np.concatenate((found, others)), np.concatenate((values, theirs))
+
+
+def _told(
+    history: History, kind: Kind, metric: str, by: By, slots: Sequence[int] | None
+) -> tuple[NDArray[np.uint32], Floats]:
     stored = RATES.get(metric, metric)
-    slots_found: list[NDArray[np.uint32]] = []
-    values: list[Floats] = []
+    slots_found: list[NDArray[np.uint32]] = [np.empty(0, dtype=np.uint32)]
+    values: list[Floats] = [np.empty(0)]
     if len(history.ticks):
-        # The last rate is that of its sample; all else can be told of each piece as a whole.
         whole = not (by == "last" and metric in RATES)
         for part in history.parts(kind, slots, [stored], _FIELDS[by] if whole else ALL_FIELDS, whole=whole):
             slots_found.append(part.slots)
             values.append(_value(part.cells[stored], kind, metric, by))
-    if not values:
-        return np.empty(0, dtype=np.uint32), np.empty(0)
     return np.concatenate(slots_found), np.concatenate(values)
 
 

@@ -128,3 +128,16 @@ def test_it_never_makes_a_rate_of_a_counter_that_fell(counter: list[float]) -> N
             assert found[index] == pytest.approx((now - before) * 1000 / MIN_RATE_SPAN_MS)
         else:  # it fell, or either end is unknown
             assert math.isnan(found[index])
+
+
+COUNTS = st.lists(st.one_of(st.integers(0, 100).map(float), st.just(math.nan)), min_size=2, max_size=20)
+
+
+@given(COUNTS, st.integers(2_000, 9_000))
+def test_it_never_makes_a_rate_across_a_restart_that_an_unknown_value_hides(counter: list[float], pace_ms: int) -> None:
+    times = np.arange(len(counter), dtype=np.int64) * pace_ms
+    found = rates(times, np.array(counter), 60_000)
+    for index in np.flatnonzero(~np.isnan(found)).tolist():
+        base = max([at for at in range(index) if times[index] - times[at] >= MIN_RATE_SPAN_MS], default=0)
+        known = [value for value in counter[base : index + 1] if value == value]
+        assert known == sorted(known)

@@ -155,3 +155,30 @@ def test_it_ranks_by_rate_as_if_each_had_been_read_by_itself(seed: int, monkeypa
     assert quick == slow
     assert seed > 1 or max(still) > count / 2
     assert len(quick["publish_rate", "mean"]) == count
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_it_ranks_by_the_last_rate_wherever_in_the_range_that_is(*, kept: bool) -> None:
+    broker = make_broker()
+    random = np.random.default_rng(7)
+    published = np.zeros(150)
+    for tick in range(300):
+        published += random.integers(0, 5, len(published))
+        published[random.integers(0, len(published))] = 0
+        # Some are gone for good after a while, two come late, of some nothing is known in the end.
+        here = [slot for slot in range(150) if not (slot % 10 == 3 and tick > slot) and not (slot > 147 and tick < 290)]
+        rows = {slot: {"published": float(published[slot])} for slot in here}
+        for slot in here:
+            if slot % 10 == 7 and tick > 2 * slot:
+                rows[slot]["published"] = math.nan
+        write(broker, tick * 10, rows)
+    if kept:
+        upkeep.keep(broker.id, seconds=600)
+    start, end = START + 65_000, START + 2_990_000
+    for slots in (None, [*range(0, 150, 3), 400]):
+        ranked = top(broker.id, Kind.QUEUE, "publish_rate", 200, start, end, by="last", slots=slots)
+        each = read_each(broker.id, Kind.QUEUE, slots or range(150), ["publish_rate"], start, end, step_ms=1)
+        rows = {slot: row[~np.isnan(row)] for slot, row in zip(each.slots, each.values["publish_rate"], strict=True)}
+        expected = {int(slot): row[-1] for slot, row in rows.items() if len(row)}
+        assert {one.slot: one.value for one in ranked} == pytest.approx(expected)
+        assert len(ranked) > 40
