@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.conf import settings
-from django.db.models import Sum
+from django.db.models import Avg, Sum
 from django.db.models.functions import Length
 
 from brokers.series import codec
@@ -115,24 +115,30 @@ def check(retention: Retention) -> None:
 
 
 def predicted_bytes(broker_id: int, retention: Retention) -> Prediction:
-    """Return the disk that a broker's history will take, as large and as busy as the broker is now.
+    """Return the disk that a broker's history will take, as large and as busy as the broker was lately.
 
-    From the values in its newest snapshot, its cadence, and what a value took in its own blocks so far (where there are
-    none yet: what it usually takes).
+    From the values of a sample and what a value took in its own blocks so far; where there are none yet, from its
+    newest snapshot and what a value usually takes.
     """
-    values, cadence_ms, snapshot_bytes = _newest(broker_id)
+    values, cadence_ms = _newest(broker_id)
     by_level: dict[Level, int] = {}
     for level in Level:
         rows = Span.objects.filter(broker_id=broker_id, level=int(level)).order_by("-end_ms")
+        sizes = [
+            row for row in rows.values_list("end_ms", "start_ms", "stored_bytes", "known", "samples")[:40] if row[3]
+        ]
+        if sizes and level in {Level.RAW, Level.MINUTE}:
+            # Some polls read more than others; every minute knows what is read seldom, and so do coarser samples.
+            values = sizes[0][3] / sizes[0][4]
         # Long spans tell what remains; short ones are only there until they are merged.
-        sizes = [row for row in rows.values_list("end_ms", "start_ms", "stored_bytes", "known")[:40] if row[3]]
-        long = [row for row in sizes if row[0] - row[1] == max(end - start for end, start, _, _ in sizes)]
+        long = [row for row in sizes if row[0] - row[1] == max(row[0] - row[1] for row in sizes)]
         known = sum(row[3] for row in long)
         per_value = sum(row[2] for row in long) / known if known else _USUAL_BYTES[level]
         samples = retention.lasts_ms(level) / (level.resolution_ms or cadence_ms)
         by_level[level] = round(samples * values * per_value)
     # Until they are old enough, polls are snapshots.
-    by_level[Level.RAW] += round(snapshot_bytes * (KEEP_MS + Level.RAW.first_ms) / cadence_ms)
+    usual = Snapshot.objects.filter(broker_id=broker_id).aggregate(bytes=Avg(Length("payload")))["bytes"] or 0
+    by_level[Level.RAW] += round(usual * (KEEP_MS + Level.RAW.first_ms) / cadence_ms)
     return Prediction(sum(by_level.values()), by_level)
 
 
@@ -144,22 +150,21 @@ def used_bytes(broker_id: int) -> int:
     return int(stored["blocks"] or 0) + int(stored["ticks"] or 0) + int(rows["size"] or 0)
 
 
-def _newest(broker_id: int) -> tuple[int, int, int]:
-    """Return of a broker's newest snapshot how many values it has, its cadence, and its size."""
+def _newest(broker_id: int) -> tuple[float, int]:
+    """Return of a broker's newest snapshot how many values it has, and its cadence."""
     row = Snapshot.objects.filter(broker_id=broker_id).order_by("-id").values_list("payload", "cadence_ms").first()
     if row is None:
-        return 0, 5_000, 0
-    payload = bytes(row[0])
+        return 0, 5_000
     try:
-        frame = codec.decode(payload)
+        frame = codec.decode(row[0])
     except CorruptSnapshotError:
-        return 0, max(1, row[1]), len(payload)
+        return 0, max(1, row[1])
     values = sum(
         int((column == column).sum())  # noqa: PLR0124 # NaN is the one that differs from itself
         for table in frame.tables.values()
         for column in table.columns.values()
     )
-    return values, max(1, row[1]), len(payload)
+    return values, max(1, row[1])
 
 
 def believed_ms(log: Log, spans: Sequence[SpanRow]) -> int:

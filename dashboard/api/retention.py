@@ -60,7 +60,7 @@ class RetentionAnswer(Schema):
     hour_d: int
     used_bytes: int
     predicted_bytes: int = Field(
-        description="Once the history is as long as it may become, as large and as busy as the broker is now."
+        description="Once the history is as long as it may become, as large and as busy as the broker was lately."
     )
     levels: list[LevelKept]
 

@@ -135,3 +135,27 @@ def test_it_predicts_from_what_the_broker_took_so_far() -> None:
     nothing: Callable[[int], object] = lambda broker_id: predicted_bytes(broker_id, Retention())  # noqa: E731
     assert nothing(make_broker().id).total == 0
     assert used_bytes(make_broker().id) == 0
+
+
+@pytest.mark.django_db
+def test_it_predicts_the_same_whether_the_newest_poll_read_what_is_read_seldom_or_not() -> None:
+    written = Written(make_broker())
+    found = []
+    for tick in range(600):
+        rows = {slot: {"ready": float(tick * slot % 7)} for slot in range(30)}
+        if tick % 6 == 0:
+            for slot, row in rows.items():
+                row |= {"memory": 15_000.0 + tick % (slot + 1), "capacity": 1.0, "prefetch": 20.0}
+        written.poll(BEGIN + tick * 10_000, rows, cadence_ms=10_000)
+        if tick in {597, 598, 599}:
+            upkeep.keep(written.broker.id, seconds=600)
+            found.append(predicted_bytes(written.broker.id, Retention()))
+    rows = {slot: {"ready": 1.0, "memory": 15_000.0, "capacity": 1.0, "prefetch": 20.0} for slot in range(30)}
+    written.poll(BEGIN + 600 * 10_000, rows, cadence_ms=10_000)
+    found.append(predicted_bytes(written.broker.id, Retention()))
+    assert {one.by_level[Level.MINUTE] for one in found} == {found[0].by_level[Level.MINUTE]}
+    assert [one.total for one in found] == pytest.approx([found[0].total] * 4, rel=0.02)
+    # A poll has one figure, and one in six four; a minute has all.
+    spans = Span.objects.filter(broker=written.broker, level=int(Level.RAW)).order_by("-end_ms").first()
+    assert spans is not None
+    assert spans.known / spans.samples == pytest.approx(30 * 1.5, rel=0.01)
