@@ -18,6 +18,7 @@ from brokers.series.cells import (
     joined_ticks,
     of_counter,
     of_gauge,
+    of_values,
     reduce_cells,
     shape_of,
     steps_of,
@@ -268,7 +269,10 @@ def raw_cells(kind: Kind, metric: str, ticks: Ticks, values: Floats, there: Floa
     """Return the cells of a stored metric at single polls."""
     if shape_of(kind, metric) is Shape.COUNTER:
         return of_counter(ticks, values, there)
-    return of_gauge(ticks, values, there, SPARSE) if metric in SELDOM else of_gauge(ticks, values, there)
+    if metric in SELDOM:
+        return of_gauge(ticks, values, there, SPARSE)
+    # Of a queue all else is read in every tick: what is unknown is not waiting for its next reading.
+    return of_values(values) if kind is Kind.QUEUE else of_gauge(ticks, values, there)
 
 
 def ticks_of(rows: Sequence[SnapshotRow]) -> Ticks:

@@ -11,7 +11,7 @@ from brokers.registry.slots import ObjectName
 from brokers.series import upkeep
 from brokers.series.metrics import Kind
 from brokers.series.present import forget, present
-from brokers.series.read import read
+from brokers.series.read import read, read_each
 from tests.series.histories import BEGIN, Written
 from tests.support.builders import make_broker
 
@@ -99,3 +99,15 @@ def test_a_present_does_not_hold_consumers_once_their_next_reading_is_overdue() 
         now = present(written.broker.id)
         assert now is not None
         assert np.isnan(now.table(Kind.QUEUE).value(0, "consumers")) == (second > 120 + 130)
+
+
+def test_what_is_unknown_of_one_queue_now_and_then_is_not_held() -> None:
+    written = Written(make_broker())
+    for tick in range(60):
+        known = {"time_lag": 5.0} if tick % 3 == 0 else {}
+        written.poll(BEGIN + tick * 10_000, {0: {"ready": 1.0, **known}, 1: {"ready": 1.0, "time_lag": 1.0}})
+    asked = (["time_lag"], BEGIN, BEGIN + 600_000)
+    alone = read(written.broker.id, Kind.QUEUE, [0], *asked, step_ms=1000)
+    among = read_each(written.broker.id, Kind.QUEUE, [0, 1], *asked, step_ms=1000)
+    assert np.isnan(alone.values["time_lag"]).sum() == 40
+    np.testing.assert_array_equal(alone.values["time_lag"], among.values["time_lag"][0])
