@@ -92,6 +92,8 @@ class History:
 
         Raises MovedError like `parts`.
         """
+        if not sums:
+            return
         tables = [list(snapshots.opened(piece.rows, kind, metrics)) for piece in self.pieces]
         wanted = np.unique(np.asarray(slots, dtype=np.uint32))
         unseen = False

@@ -131,7 +131,8 @@ def predicted_bytes(broker_id: int, retention: Retention) -> Prediction:
             # Some polls read more than others; every minute knows what is read seldom, and so do coarser samples.
             values = sizes[0][3] / sizes[0][4]
         # Long spans tell what remains; short ones are only there until they are merged.
-        long = [row for row in sizes if row[0] - row[1] == max(row[0] - row[1] for row in sizes)]
+        longest = max((end - start for end, start, *_ in sizes), default=0)
+        long = [row for row in sizes if row[0] - row[1] == longest]
         known = sum(row[3] for row in long)
         per_value = sum(row[2] for row in long) / known if known else _USUAL_BYTES[level]
         samples = retention.lasts_ms(level) / (level.resolution_ms or cadence_ms)

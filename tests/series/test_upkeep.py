@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from django.db import OperationalError, close_old_connections, connection
+from django.test.utils import CaptureQueriesContext
 
 from brokers.series import compact, rollup, spans, sql, tasks, upkeep
 from brokers.series.levels import Level
@@ -367,6 +368,14 @@ def test_it_looks_again_where_a_snapshot_was_moved_while_it_read(
     monkeypatch.setattr("brokers.series.history.spans_between", spans_between)
     assert_same(before[:1], everything(written)[:1])
     assert Span.objects.exists()
+
+
+def test_it_opens_no_block_where_only_the_times_are_asked_for(written: Written) -> None:
+    upkeep.keep(written.broker.id, seconds=600)
+    with CaptureQueriesContext(connection) as asked:
+        found = read(written.broker.id, Kind.QUEUE, SLOTS, [], BEGIN, BEGIN + HOUR, step_ms=MINUTE)
+    assert len(found.times_ms) > 50
+    assert not [one["sql"] for one in asked.captured_queries if "series_block" in one["sql"]]
 
 
 def test_it_looks_again_where_all_blocks_of_a_range_were_moved_while_it_ranked(
