@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from django.db.models import F, Q
 
-from brokers.collect.budget import SLOWEST_MS
+from brokers.collect.allot import SLOWEST_MS
 from brokers.collect.models import PollState
 from brokers.registry.models import Broker
 

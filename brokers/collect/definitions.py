@@ -22,9 +22,9 @@ from brokers.collect.definitions_read import Declared, read
 from brokers.collect.labels import cache_of
 from brokers.collect.measures import CallMeasure, TickMeasures
 from brokers.collect.models import PollState
+from brokers.collect.outcome import Outcome, now_ms
 from brokers.collect.pace import budget_of
 from brokers.collect.plan import definitions_every_ms
-from brokers.collect.poll import Outcome, now_ms
 from brokers.lag.keeper import ages_of
 from brokers.rabbitmq.errors import BrokerError
 from brokers.registry import slots

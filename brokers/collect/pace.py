@@ -7,9 +7,10 @@ from collections.abc import Collection, Sequence
 import msgspec
 
 from brokers.collect import ledger
+from brokers.collect.allot import SLOWEST_MS, allot
 from brokers.collect.budget import (
+    REMEMBERED,
     S_PER_BYTE,
-    SLOWEST_MS,
     Budget,
     Cost,
     Held,
@@ -21,7 +22,6 @@ from brokers.collect.budget import (
     light,
     packing,
     remember,
-    silent,
 )
 from brokers.collect.measures import CallMeasure
 from brokers.collect.models import PollState
@@ -155,6 +155,20 @@ def _cost(calls: Sequence[CallMeasure]) -> tuple[float, int, str]:
     managed = by_node.pop("", 0.0)
     failed = next((call.error for call in calls if call.error), "")
     return managed + max(by_node.values(), default=0.0), sum(call.wire_bytes for call in calls), failed
+
+
+def silent(pace: Pace, seconds: float, at_ms: int, budget: Budget, cadence_ms: int) -> Pace:
+    """Return the pace after a poll that brought nothing since the broker took too long: it kept it busy all the same.
+
+    `seconds` is how long it was waited for. Depth is what is asked next, so its period is what grows: it doubles.
+    """
+    held = pace.of(Tier.DEPTH)
+    recent = (*held.recent, (round(seconds, 6), 0))[-REMEMBERED:]
+    late = min(held.late + 1, REMEMBERED)
+    held = msgspec.structs.replace(held, recent=recent, asked_ms=at_ms, late=late)
+    found = allot({Tier.DEPTH: held.cost or Cost(seconds)}, budget, cadence_ms, {Tier.DEPTH: held.every_ms})
+    held = msgspec.structs.replace(held, every_ms=found.every_ms[Tier.DEPTH])
+    return msgspec.structs.replace(pace, tiers={**pace.tiers, str(Tier.DEPTH): held}, over=found.over)
 
 
 def after_failure(broker: Broker, state: PollState, kind: str, began_ms: int, ended_ms: int) -> dict[str, object]:

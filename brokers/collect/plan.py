@@ -13,6 +13,7 @@ from enum import StrEnum
 
 import msgspec
 
+from brokers.collect.allot import allot
 from brokers.collect.basis import Reading
 from brokers.collect.budget import (
     AS_EXPECTED,
@@ -23,7 +24,6 @@ from brokers.collect.budget import (
     Held,
     Pace,
     Tier,
-    allot,
     definitions_share,
     expected,
 )

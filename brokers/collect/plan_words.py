@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from brokers.collect.budget import SLOWEST_MS, Tier
+from brokers.collect.allot import SLOWEST_MS
+from brokers.collect.budget import Tier
 from brokers.collect.frame import GLOBAL_COUNTERS, REASONS
 from brokers.collect.measures import CallMeasure
 from brokers.collect.plan import Abilities, Plan, Source

@@ -1,33 +1,29 @@
-"""One tick of one broker: ask, compute, store the row, and say how it went. The edge around the pure parts."""
+"""One tick of one broker: ask and compute, then let it be written down. The edge around the pure parts."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 
-import msgspec
 import numpy as np
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError
 
-from brokers.collect import counters, events, measures, reasons, streams
+from brokers.collect import counters, measures, reasons, streams
 from brokers.collect.answers import Scrape
 from brokers.collect.basis import Base
-from brokers.collect.budget import Pace, Tier, anew, decode_pace, encode_pace, share_in_force
-from brokers.collect.capabilities import Found, find, refused
-from brokers.collect.claims import TICK_SPAN_MS, extend, hasten, holds
+from brokers.collect.budget import Tier, anew, decode_pace
+from brokers.collect.capabilities import find, refused
+from brokers.collect.claims import TICK_SPAN_MS, extend, holds
 from brokers.collect.clients import clients_of
-from brokers.collect.events import BrokerFacts, Event
 from brokers.collect.frame import Built, build
 from brokers.collect.labels import LabelCache, cache_of, forget
-from brokers.collect.measures import CallMeasure, TickMeasures
-from brokers.collect.models import BrokerEvent, PollState
+from brokers.collect.models import PollState
 from brokers.collect.names import names_in
-from brokers.collect.pace import SOON_MS, after, after_failure, budget_of, due_tiers, unfinished
-from brokers.collect.plan import Plan, definitions_soon_ms, plan, source_of
-from brokers.collect.plan_words import cadences, explained, not_told
+from brokers.collect.outcome import Failure, LostError, Outcome, Tick, failed, now_ms, stored
+from brokers.collect.pace import after, budget_of, due_tiers, unfinished
+from brokers.collect.plan import plan, source_of
+from brokers.collect.plan_words import explained, not_told
 from brokers.collect.room import unstored
 from brokers.collect.scrape import SLOW_DEADLINE_S, patient, scrape
 from brokers.lag import at_tick
@@ -45,65 +41,6 @@ logger = logging.getLogger(__name__)
 _COUNTED = frozenset({reasons.OVERVIEW, reasons.VHOSTS})
 
 
-class Outcome(StrEnum):
-    """How a poll ended."""
-
-    STORED = "stored"
-    FAILED = "failed"
-    LOST = "lost"  # the claim ended, or the broker was edited, paused or removed meanwhile: nothing was written
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why a poll brought nothing."""
-
-    kind: str
-    sentence: str
-    remedy: str = ""
-
-
-@dataclass(slots=True)
-class _Tick:
-    """What one poll gathers on its way."""
-
-    broker: Broker
-    token: str
-    began_ms: int
-    cpu_started: float
-    calls: list[CallMeasure] = field(default_factory=list)
-    cpu_elsewhere_s: float = 0.0
-    found: Found | None = None
-    plan: Plan | None = None
-    pace: Pace = field(default_factory=Pace)
-    due: frozenset[Tier] = frozenset()
-    # All that is counted was told: sums of counters can stand on this tick.
-    counted: bool = False
-    # The rest of the plan is to be asked soon.
-    unfinished: bool = False
-    # Abilities with what this tick found to be refused; None where there was nothing new.
-    refused: bytes | None = None
-    unknown: dict[str, str] = field(default_factory=dict)
-    fresh_names: bool = False
-    # Consumers came or went: what they may hold is told by the definitions.
-    consumers_changed: bool = False
-
-    def measured(self, built: Built | None, answer_to_row_ms: int | None) -> TickMeasures:
-        rows = {str(kind): len(table.slots) for kind, table in built.frame.tables.items()} if built else {}
-        return TickMeasures(
-            plan=self.plan.sentences if self.plan else (),
-            calls=tuple(self.calls),
-            began_ms=self.began_ms,
-            cpu_s=time.thread_time() - self.cpu_started + self.cpu_elsewhere_s,
-            answer_to_row_ms=answer_to_row_ms,
-            rows=rows,
-            complete=built.frame.complete if built else False,
-        )
-
-
-class _LostError(Exception):
-    """The claim does not hold any more."""
-
-
 def poll(broker_id: int, token: str) -> Outcome:
     """Poll one broker under a claim and store what came of it.
 
@@ -118,17 +55,21 @@ def poll(broker_id: int, token: str) -> Outcome:
         return Outcome.LOST
     if not holds(broker_id, token, began_ms):
         return Outcome.LOST
-    tick = _Tick(broker, token, began_ms, time.thread_time())
+    tick = Tick(broker, token, began_ms, time.thread_time())
     try:
         built = _ask(tick)
-    except _LostError:
+    except LostError:
         return Outcome.LOST
     except BrokerError as error:
         tick.calls += getattr(error, "measures", ())
-        return _fail(tick, Failure(str(error.kind), error.sentence, error.remedy))
+        return failed(tick, Failure(str(error.kind), error.sentence, error.remedy))
     except SealedError as error:
-        return _fail(tick, Failure("sealed", str(error)))
-    return _store(tick, built)
+        return failed(tick, Failure("sealed", str(error)))
+    row_id = stored(tick, built)
+    if row_id is None:
+        return Outcome.LOST
+    _frames[broker_id] = (row_id, built.frame)
+    return Outcome.STORED
 
 
 def guarded(broker_id: int, token: str) -> Outcome:
@@ -145,19 +86,19 @@ def guarded(broker_id: int, token: str) -> Outcome:
         broker = Broker.objects.select_related("poll_state").filter(id=broker_id).first()
         if broker is None:
             return Outcome.LOST
-        tick = _Tick(broker, token, now_ms(), time.thread_time())
+        tick = Tick(broker, token, now_ms(), time.thread_time())
         sentence = f"A fault in Warren ended the poll of {broker.name} ({type(error).__name__})."
-        return _fail(tick, Failure("fault", sentence, "The worker's log has the details."))
+        return failed(tick, Failure("fault", sentence, "The worker's log has the details."))
 
 
-def _ask(tick: _Tick) -> Built:
-    """Ask the broker and compute the snapshot. Raises BrokerError, SealedError and _LostError."""
+def _ask(tick: Tick) -> Built:
+    """Ask the broker and compute the snapshot. Raises BrokerError, SealedError and LostError."""
     broker, state = tick.broker, tick.broker.poll_state
     clients = clients_of(broker)
     tick.found = found = find(clients, broker, state, tick.began_ms)
     tick.calls += found.measures
     if found.fresh and not extend(broker.id, tick.token, now_ms(), TICK_SPAN_MS):
-        raise _LostError  # to find out took so long that the claim ended
+        raise LostError  # to find out took so long that the claim ended
     labels = cache_of(broker.id)
     labels.directory.refresh()
     definitions_s = measures.decode(state.definitions_measures).broker_s
@@ -170,7 +111,7 @@ def _ask(tick: _Tick) -> Built:
         # A long answer may take longer than a tick: it is waited for, and the ticks meanwhile are left out.
         span_ms = int(SLOW_DEADLINE_S * 1000) + 5000
         if not extend(broker.id, tick.token, now_ms(), span_ms):
-            raise _LostError
+            raise LostError
     there = streams.decode(state.stream_readers).streams
     tick.plan = explained(chosen, found.abilities, streams=there)
     answers = scrape(clients, chosen, tick.due)
@@ -209,7 +150,7 @@ def _ask(tick: _Tick) -> Built:
     return replace(built, frame=at_tick.add(broker.id, built.frame, labels.directory, told))
 
 
-def _give_slots(tick: _Tick, labels: LabelCache, answers: Scrape) -> None:
+def _give_slots(tick: Tick, labels: LabelCache, answers: Scrape) -> None:
     """Assign slots to names that were never seen before, and note objects that are back."""
     labels.escaped = tick.found.escapes_labels if tick.found else True
     fresh = names_in(answers, labels)
@@ -219,12 +160,6 @@ def _give_slots(tick: _Tick, labels: LabelCache, answers: Scrape) -> None:
     if any(fresh.values()):
         tick.fresh_names = True
         labels.directory.refresh()
-
-
-def _came_back(built: Built, broker_id: int) -> bool:
-    """Tell whether a queue has figures that was found gone: its definition may be another now."""
-    gone = cache_of(broker_id).gone(Kind.QUEUE)
-    return bool(len(gone)) and bool(np.isin(gone, built.frame.table(Kind.QUEUE).slots).any())
 
 
 def _consumers_changed(last: Frame | None, now: Frame) -> bool:
@@ -272,137 +207,4 @@ def _load(broker_id: int, snapshot_id: int | None) -> Frame | None:
         return None
 
 
-def _store(tick: _Tick, built: Built) -> Outcome:
-    broker, state = tick.broker, tick.broker.poll_state
-    before = _facts(state)
-    happened = events.reachability(
-        broker.name, state.failures, 0, "", tick.began_ms - (state.failing_since_ms or tick.began_ms)
-    ) + events.changes(before, built.facts)
-    cadence_ms = tick.pace.of(Tier.DEPTH).every_ms
-    # Sums of counters stand on a snapshot in which everything was counted.
-    counted = built.frame.complete and tick.counted
-    soon = {"next_due_ms": now_ms() + SOON_MS} if tick.unfinished else {}
-    try:
-        with transaction.atomic():
-            _take_claim(
-                tick,
-                last_tick_ms=now_ms(),
-                last_ok_ms=built.frame.at_ms,
-                failures=0,
-                failing_since_ms=None,
-                error_kind="",
-                error_sentence="",
-                error_remedy="",
-                facts=msgspec.json.encode(events.merge(before, built.facts)),
-                unknown=tick.unknown,
-                cadence_ms=cadence_ms,
-                pace=encode_pace(tick.pace),
-                **soon,
-                **_capabilities(tick),
-            )
-            row = store.append(broker.id, built.frame, cadence_ms)
-            based = {"base_snapshot": row.id, "base_parts": counters.encode(built.parts)} if counted else {}
-            measured = tick.measured(built, row.stored_ms - built.frame.at_ms)
-            PollState.objects.filter(broker_id=broker.id).update(measures=measures.encode(measured), **based)
-            _write_cadences(broker, tick.plan)
-            _write_events(broker.id, built.frame.at_ms, happened)
-    except _LostError:
-        return Outcome.LOST
-    _frames[broker.id] = (row.id, built.frame)
-    if tick.fresh_names or tick.consumers_changed or built.contested or _came_back(built, broker.id):
-        share = share_in_force(budget_of(broker), tick.pace.of(Tier.DEPTH).cost)
-        soon_ms = definitions_soon_ms(measures.decode(state.definitions_measures).broker_s, share)
-        hasten(broker.id, max(now_ms(), state.definitions_ms + soon_ms))
-    return Outcome.STORED
-
-
-def _write_cadences(broker: Broker, chosen: Plan | None) -> None:
-    """Tell readers of series how long a figure that is not in every snapshot stands."""
-    told = cadences(chosen) if chosen else {}
-    if told != broker.read_every_ms:
-        Broker.objects.filter(id=broker.id).update(read_every_ms=told)
-
-
-def _fail(tick: _Tick, failure: Failure) -> Outcome:
-    broker, state = tick.broker, tick.broker.poll_state
-    ended_ms = now_ms()
-    failures = state.failures + 1
-    happened = events.reachability(broker.name, state.failures, failures, failure.sentence, 0)
-    try:
-        with transaction.atomic():
-            _take_claim(
-                tick,
-                last_tick_ms=ended_ms,
-                failures=failures,
-                failing_since_ms=state.failing_since_ms or ended_ms,
-                error_kind=failure.kind,
-                error_sentence=failure.sentence,
-                error_remedy=failure.remedy,
-                # What the broker can be asked may have changed with whatever made it fail.
-                **{**_capabilities(tick), "capabilities_ms": 0},
-                measures=measures.encode(tick.measured(None, None)),
-                **after_failure(broker, state, failure.kind, tick.began_ms, ended_ms),
-            )
-            _write_events(broker.id, ended_ms, happened)
-    except _LostError:
-        return Outcome.LOST
-    return Outcome.FAILED
-
-
-def _take_claim(tick: _Tick, **fields: object) -> None:
-    """Write the outcome and end the claim in one statement, where the claim still holds. Raises _LostError.
-
-    It is lost when it ended by itself, and when the broker was edited or paused meanwhile: what was asked of
-    yesterday's address is not stored under today's.
-    """
-    held = PollState.objects.filter(
-        broker_id=tick.broker.id,
-        broker__paused=False,
-        broker__revision=tick.broker.revision,
-        claim=tick.token,
-        claimed_until_ms__gt=now_ms(),
-    )
-    if not held.update(claim="", claimed_until_ms=0, **fields):
-        raise _LostError
-
-
-def _capabilities(tick: _Tick) -> dict[str, object]:
-    found = tick.found
-    if found is None:
-        return {}
-    if not found.fresh:
-        return {} if tick.refused is None else {"capabilities": tick.refused}
-    return {
-        "capabilities": tick.refused or found.encoded,
-        "capabilities_ms": tick.began_ms,
-        "capabilities_revision": tick.broker.revision,
-    }
-
-
-def _facts(state: PollState) -> BrokerFacts | None:
-    try:
-        return msgspec.json.decode(bytes(state.facts), type=BrokerFacts) if state.facts else None
-    except msgspec.MsgspecError:
-        return None
-
-
-def _write_events(broker_id: int, at_ms: int, happened: Iterable[Event]) -> None:
-    BrokerEvent.objects.bulk_create(
-        [
-            BrokerEvent(
-                broker_id=broker_id,
-                at_ms=at_ms,
-                kind=event.kind,
-                severity=event.severity,
-                node=event.node[:255],
-                sentence=event.sentence,
-                detail=event.detail,
-            )
-            for event in happened
-        ]
-    )
-
-
-def now_ms() -> int:
-    """Return our clock, Unix milliseconds."""
-    return time.time_ns() // 1_000_000
+__all__ = ["Outcome", "forget_frames", "guarded", "now_ms", "poll"]

@@ -10,34 +10,37 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brokers.collect.budget import (
-    DEFINITIONS_MOST,
-    DEFINITIONS_PART,
+from brokers.collect.allot import (
     FIRST_MS,
-    HEAVY,
-    LIGHT_S,
     RETRY_MS,
     RETRY_PART,
     SLOWEST_MS,
+    SLOWEST_OPTIONAL_MS,
     SLOWEST_RETRY_MS,
-    SMALL,
     Allotment,
+    allot,
+    retry_ms,
+)
+from brokers.collect.budget import (
+    DEFINITIONS_MOST,
+    DEFINITIONS_PART,
+    HEAVY,
+    LIGHT_S,
+    SMALL,
     Budget,
     Cost,
     Held,
     Pace,
     Tier,
-    allot,
     definitions_share,
     due,
     expected,
     remember,
-    retry_ms,
     share_in_force,
-    silent,
     smoothed,
     spent,
 )
+from brokers.collect.pace import silent
 
 # Measured at 10,000 queues with mixed traffic: seconds and bytes of an answer, seconds of a reading of definitions.
 AT_10_000 = {
@@ -116,6 +119,43 @@ def test_whatever_else_is_asked_depth_comes_at_least_half_as_often_as_alone(
     alone = settled({Tier.DEPTH: costs[Tier.DEPTH]}, budget)
     found = settled(costs, budget)
     assert found.every_ms[Tier.DEPTH] <= max(5000, 2.2 * alone.every_ms[Tier.DEPTH])
+
+
+def test_consumers_of_a_large_broker_on_a_busy_machine_are_read_seldom_and_not_never() -> None:
+    busy = {
+        Tier.DEPTH: Cost(0.09, 5_400_000),
+        Tier.COUNTERS: Cost(0.2, 260_000),
+        Tier.CONSUMERS: Cost(0.2, 1_850_000),
+        Tier.DETAILS: Cost(0.6, 18_000_000),
+        Tier.CHANNELS: Cost(0.008, 3000),
+    }
+    found = settled(busy, Budget(), reserved=definitions_share(Budget(), busy[Tier.DEPTH]))
+    assert found.left_out == {Tier.DETAILS}
+    assert 300_000 < found.every_ms[Tier.CONSUMERS] <= SLOWEST_OPTIONAL_MS + found.every_ms[Tier.DEPTH]
+    assert found.every_ms[Tier.DEPTH] <= 50_000
+
+
+@settings(deadline=None)
+@given(costs_of_plans, budgets)
+def test_what_states_hang_on_is_left_out_only_where_it_does_not_go_beside_half_of_the_budget_for_depth(
+    costs: dict[Tier, Cost], budget: Budget
+) -> None:
+    found = settled(costs, budget)
+    share = share_in_force(budget, costs[Tier.DEPTH])
+    if Tier.CONSUMERS in found.left_out:
+        slowest = {Tier.CONSUMERS: SLOWEST_OPTIONAL_MS, Tier.COUNTERS: SLOWEST_MS}
+        kept = {tier: costs[tier] for tier in slowest if tier in costs and tier not in found.left_out}
+        least = spent({**kept, Tier.CONSUMERS: costs[Tier.CONSUMERS]}, slowest)
+        depth = spent({Tier.DEPTH: costs[Tier.DEPTH]}, {Tier.DEPTH: SLOWEST_MS})
+        short_of_time = least.seconds + max(depth.seconds, share / 2) >= share * 0.999
+        assert short_of_time or least.bytes + max(depth.bytes, budget.bytes_per_s / 2) >= budget.bytes_per_s * 0.999
+
+
+@settings(deadline=None)
+@given(costs_of_plans, budgets)
+def test_counters_are_not_left_out_for_the_sake_of_anything_but_depth(costs: dict[Tier, Cost], budget: Budget) -> None:
+    alone = settled({tier: costs[tier] for tier in (Tier.DEPTH, Tier.COUNTERS) if tier in costs}, budget)
+    assert (Tier.COUNTERS in settled(costs, budget).left_out) == (Tier.COUNTERS in alone.left_out)
 
 
 @settings(deadline=None)
@@ -265,7 +305,7 @@ def test_it_leaves_nothing_out_by_a_first_slow_answer() -> None:
 
 
 def test_what_was_tried_often_enough_comes_back_without_room_to_spare_too() -> None:
-    costs = {Tier.DEPTH: Cost(0.3), Tier.COUNTERS: Cost(0.4)}
+    costs = {Tier.DEPTH: Cost(0.3), Tier.COUNTERS: Cost(0.7)}
     for tries, out in ((0, True), (len(RETRY_MS) - 1, True), (len(RETRY_MS), False)):
         found = allot(costs, Budget(), 5000, left_out={Tier.COUNTERS}, tries={Tier.COUNTERS: tries})
         assert (Tier.COUNTERS in found.left_out) is out

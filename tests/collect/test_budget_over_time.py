@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from brokers.collect.budget import RETRY_PART, Budget, Cost, Held, Pace, Tier, share_in_force
+from brokers.collect.allot import RETRY_PART
+from brokers.collect.budget import Budget, Cost, Held, Pace, Tier, share_in_force
 from brokers.collect.measures import CallMeasure
 from brokers.collect.pace import SOON_MS, after, due_tiers, unfinished
 from brokers.collect.plan import Abilities, Plan, plan
@@ -292,3 +293,29 @@ def test_a_tier_that_is_slow_once_on_a_large_broker_is_not_left_out_for_that() -
     asked = [at for at, tier, _ in run.readings if tier is Tier.COUNTERS]
     assert asked[1] - asked[0] <= 60_000
     assert not run.pace.of(Tier.COUNTERS).left_out
+
+
+@pytest.mark.parametrize("spread", [0.1, 0.5, 1.5])
+@pytest.mark.parametrize("seed", range(3))
+def test_consumers_of_a_large_broker_on_a_busy_machine_are_read_every_some_minutes(spread: float, seed: int) -> None:
+    """What decides their queues' states is the last to be given up, whatever the waiting makes it cost."""
+    busy = {
+        Tier.DEPTH: 0.09,
+        Tier.COUNTERS: 0.2,
+        Tier.CONSUMERS: 0.2,
+        Tier.DETAILS: 0.6,
+        Tier.CHANNELS: 0.008,
+    }
+    chance = Random(seed)
+    run = simulated(
+        lambda tier, _: busy[tier] * chance.uniform(1.0, 1.0 + spread),
+        120,
+        Budget(),
+        seed,
+        abilities=NEW,
+        definitions_s=0.8,
+    )
+    asked = [at for at, tier, _ in run.readings if tier in {Tier.CONSUMERS, Tier.DETAILS}]
+    assert max(b - a for a, b in pairwise(asked)) <= 1_200_000
+    assert not run.pace.of(Tier.CONSUMERS).left_out
+    assert run.most() <= Budget().share

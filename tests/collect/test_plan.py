@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from brokers.collect import reasons
-from brokers.collect.budget import SLOWEST_RETRY_MS, Budget, Held, Pace, Tier
+from brokers.collect.allot import SLOWEST_RETRY_MS
+from brokers.collect.budget import Budget, Held, Pace, Tier
 from brokers.collect.plan import Abilities, Plan, Source, definitions_every_ms, definitions_soon_ms, repaced
 from brokers.collect.plan import plan as planned
 from brokers.collect.plan_words import cadences, explained
