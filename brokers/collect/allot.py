@@ -244,9 +244,13 @@ def _divided(wants: Mapping[Tier, _Want], total: float) -> dict[Tier, float]:
     return periods
 
 
+def slowest_ms(tier: Tier) -> int:
+    """Return the longest period that a tier may have; what would have to be read less often is left out."""
+    return SLOWEST_MS if tier in {Tier.DEPTH, Tier.COUNTERS} else SLOWEST_OPTIONAL_MS
+
+
 def _slowest(tier: Tier, *, out: bool = False) -> float:
-    most = SLOWEST_MS if tier is Tier.COUNTERS else SLOWEST_OPTIONAL_MS
-    return most / RELAX if out else float(most)
+    return slowest_ms(tier) / RELAX if out else float(slowest_ms(tier))
 
 
 def _steady(needed_ms: float, before_ms: int, relax: float = RELAX) -> float:

@@ -35,6 +35,8 @@ class NodeSeen:
     processes_limit: float = float("nan")
     uptime_s: float = float("nan")
     partitions: tuple[str, ...] = ()
+    # Version, rates mode and plugins: what it can be asked hangs on them. Empty: it does not tell.
+    runs: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,8 @@ class Pace(msgspec.Struct, frozen=True):
     spent: tuple[tuple[int, float], ...] = ()
     # Of those, the ones that readings of depth took.
     spent_on_depth: tuple[tuple[int, float], ...] = ()
+    # Looking at what the broker can be asked: brokers.collect.known.
+    look: Held = Held()
 
     def of(self, tier: Tier) -> Held:
         """Return what is remembered of a tier."""
@@ -164,8 +166,9 @@ def anew(pace: Pace, source: str) -> Pace:
     if pace.source in {"", source}:
         return msgspec.structs.replace(pace, source=source)
     every_ms = pace.of(Tier.DEPTH).every_ms
+    look = pace.look if pace.source.rpartition(" ")[2] == source.rpartition(" ")[2] else Held()
     tiers = {str(Tier.DEPTH): Held(every_ms)} if every_ms else {}
-    return msgspec.structs.replace(pace, tiers=tiers, over="", source=source)
+    return msgspec.structs.replace(pace, tiers=tiers, over="", source=source, look=look)
 
 
 def packing(pace: Pace, every_ms: Mapping[Tier, int], budget: Budget, *, near: bool, at_ms: int) -> Pace:

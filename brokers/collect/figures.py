@@ -32,10 +32,16 @@ def nodes_seen(told: list[Node] | None) -> tuple[NodeSeen, ...] | None:
             processes_limit=_number(node.proc_total),
             uptime_s=_number(node.uptime) / 1000,
             partitions=tuple(node.partitions or ()),
+            runs=_runs(node),
         )
         for node in told
         if node.name
     )
+
+
+def _runs(node: Node) -> str:
+    parts = (node.rabbitmq_version, node.rates_mode, *sorted(node.enabled_plugins or ()))
+    return " ".join(part for part in parts if part)
 
 
 def of_queues(told: list[Queue] | None, *, counted: bool) -> Figures | None:

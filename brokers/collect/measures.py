@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from brokers.collect.budget import decode_pace, spent
+from brokers.collect.budget import Cost, decode_pace, spent
 from brokers.collect.models import PollState
 
 
@@ -60,8 +60,8 @@ class CollectorHealth:
     """What the collector-health page shows of one broker.
 
     `share` is the part of its time (0 to 1) that the node which is asked most spends answering Warren: what each tier
-    of the plan takes, by how often it is asked, and definitions. `unknown` says by `kind.metric` why a figure can't be
-    had. Ages in milliseconds, None where there was nothing yet.
+    of the plan takes, by how often it is asked, what looking at what it can be asked takes, and definitions. `unknown`
+    says by `kind.metric` why a figure can't be had.
     """
 
     tick: TickMeasures
@@ -69,14 +69,11 @@ class CollectorHealth:
     cadence_ms: int
     definitions_every_ms: int
     share: float
-    age_ms: int | None
-    definitions_age_ms: int | None
-    capabilities_age_ms: int | None
     definitions_error: str
     unknown: dict[str, str]
 
 
-def health_of(poll: PollState, asked_cadence_s: int, now_ms: int) -> CollectorHealth:
+def health_of(poll: PollState, asked_cadence_s: int) -> CollectorHealth:
     """Return the health of collecting from one broker."""
     cadence_ms = max(poll.cadence_ms, asked_cadence_s * 1000)
     tick = decode(poll.measures)
@@ -88,9 +85,6 @@ def health_of(poll: PollState, asked_cadence_s: int, now_ms: int) -> CollectorHe
         cadence_ms=cadence_ms,
         definitions_every_ms=every_ms,
         share=_share(poll, tick, cadence_ms) + definitions.broker_s / (every_ms / 1000),
-        age_ms=_age(poll.last_ok_ms, now_ms),
-        definitions_age_ms=_age(poll.definitions_ms, now_ms),
-        capabilities_age_ms=_age(poll.capabilities_ms, now_ms),
         definitions_error=poll.definitions_error,
         unknown=dict(poll.unknown),
     )
@@ -102,7 +96,8 @@ def _share(poll: PollState, tick: TickMeasures, cadence_ms: int) -> float:
     costs = {tier: held.cost for tier, held in pace.tiers.items() if held.cost is not None}
     if not costs:
         return tick.broker_s / (cadence_ms / 1000)
-    return spent(costs, {tier: held.every_ms for tier, held in pace.tiers.items()}).seconds
+    looking = spent({"look": pace.look.cost}, {"look": pace.look.every_ms}) if pace.look.cost else Cost(0.0)
+    return spent(costs, {tier: held.every_ms for tier, held in pace.tiers.items()}).seconds + looking.seconds
 
 
 def encode(measures: TickMeasures) -> bytes:
@@ -116,7 +111,3 @@ def decode(stored: bytes | memoryview) -> TickMeasures:
         return msgspec.json.decode(bytes(stored), type=TickMeasures) if stored else TickMeasures()
     except msgspec.MsgspecError:
         return TickMeasures()
-
-
-def _age(moment_ms: int | None, now_ms: int) -> int | None:
-    return max(0, now_ms - moment_ms) if moment_ms else None

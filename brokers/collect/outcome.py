@@ -12,17 +12,19 @@ import numpy as np
 from django.db import transaction
 
 from brokers.collect import counters, events, measures
-from brokers.collect.budget import Pace, Tier, encode_pace, share_in_force
+from brokers.collect.budget import Pace, Tier, decode_pace, encode_pace, share_in_force
 from brokers.collect.capabilities import Found
 from brokers.collect.claims import hasten
 from brokers.collect.events import BrokerFacts, Event
 from brokers.collect.frame import Built
+from brokers.collect.known import Known, decode, doubted, encode
 from brokers.collect.labels import cache_of
 from brokers.collect.measures import CallMeasure, TickMeasures
 from brokers.collect.models import BrokerEvent, PollState
-from brokers.collect.pace import SOON_MS, after_failure, budget_of
+from brokers.collect.pace import SOON_MS, after_failure, budget_of, looked
 from brokers.collect.plan import Plan, definitions_soon_ms
 from brokers.collect.plan_words import cadences
+from brokers.rabbitmq.errors import ErrorKind
 from brokers.registry.models import Broker
 from brokers.series import store
 from brokers.series.metrics import Kind
@@ -63,8 +65,8 @@ class Tick:
     counted: bool = False
     # The rest of the plan is to be asked soon.
     unfinished: bool = False
-    # Abilities with what this tick found to be refused; None where there was nothing new.
-    refused: bytes | None = None
+    # What is known of the broker after its answers; None where there were none.
+    known: Known | None = None
     unknown: dict[str, str] = field(default_factory=dict)
     fresh_names: bool = False
     # Consumers came or went: what they may hold is told by the definitions.
@@ -155,10 +157,9 @@ def failed(tick: Tick, failure: Failure) -> Outcome:
                 error_kind=failure.kind,
                 error_sentence=failure.sentence,
                 error_remedy=failure.remedy,
-                # What the broker can be asked may have changed with whatever made it fail.
-                **{**_capabilities(tick), "capabilities_ms": 0},
+                **_doubted(tick, failure.kind),
                 measures=measures.encode(tick.measured(None, None)),
-                **after_failure(broker, state, failure.kind, tick.began_ms, ended_ms),
+                **_paced(tick, failure.kind, ended_ms),
             )
             _write_events(broker.id, ended_ms, happened)
     except LostError:
@@ -187,13 +188,40 @@ def _capabilities(tick: Tick) -> dict[str, object]:
     found = tick.found
     if found is None:
         return {}
-    if not found.fresh:
-        return {} if tick.refused is None else {"capabilities": tick.refused}
+    known = tick.known or found.known
+    if known == found.before and not found.looked:
+        return {}
     return {
-        "capabilities": tick.refused or found.encoded,
-        "capabilities_ms": tick.began_ms,
+        "capabilities": encode(known),
+        "capabilities_ms": found.looked_ms,
         "capabilities_revision": tick.broker.revision,
     }
+
+
+def _doubted(tick: Tick, kind: str) -> dict[str, object]:
+    """Return what is known of a broker that brought nothing: what it can be asked may have changed with that.
+
+    A slow one most likely is what it was: where it is not, its nodes' uptime will show it.
+    """
+    if kind == ErrorKind.TOO_SLOW:
+        return _capabilities(tick)
+    if tick.found is not None:
+        tick.known = doubted(tick.known or tick.found.known)
+        return _capabilities(tick)
+    known = decode(tick.broker.poll_state.capabilities)
+    return {"capabilities": encode(doubted(known))} if known is not None else {}
+
+
+def _paced(tick: Tick, kind: str, ended_ms: int) -> dict[str, object]:
+    """Return the pace after a poll that brought nothing."""
+    broker, before = tick.broker, decode_pace(tick.broker.poll_state.pace)
+    told = tick.found.measures if tick.found is not None else ()
+    pace = looked(before, told, tick.began_ms, budget_of(broker), overview=tick.found is not None and tick.found.looked)
+    pace = after_failure(broker, pace, kind, tick.calls[len(told) :], tick.began_ms, ended_ms)
+    every_ms = pace.of(Tier.DEPTH).every_ms
+    if pace == before:
+        return {}
+    return {"pace": encode_pace(pace), **({"cadence_ms": every_ms} if every_ms else {})}
 
 
 def _facts(state: PollState) -> BrokerFacts | None:

@@ -9,6 +9,7 @@ import msgspec
 from brokers.collect import ledger
 from brokers.collect.allot import SLOWEST_MS, allot
 from brokers.collect.budget import (
+    LIGHT_S,
     REMEMBERED,
     S_PER_BYTE,
     Budget,
@@ -16,15 +17,15 @@ from brokers.collect.budget import (
     Held,
     Pace,
     Tier,
-    decode_pace,
     due,
-    encode_pace,
     light,
     packing,
     remember,
+    share_in_force,
+    smoothed,
 )
+from brokers.collect.known import look_every_ms
 from brokers.collect.measures import CallMeasure
-from brokers.collect.models import PollState
 from brokers.collect.plan import Plan, repaced, reserved_share
 from brokers.rabbitmq.errors import ErrorKind
 from brokers.registry.models import Broker
@@ -33,6 +34,16 @@ from brokers.registry.models import Broker
 COLD = 3
 # Depth that took so many times what it was to take in ten minutes costs more than is known yet.
 JUMPED = 1.5
+# Nobody was reached, so nobody was kept busy.
+_IDLE = frozenset(
+    {
+        ErrorKind.DNS,
+        ErrorKind.REFUSED,
+        ErrorKind.NO_ROUTE,
+        ErrorKind.CONNECT_TIMEOUT,
+        *(kind for kind in ErrorKind if kind.name.startswith("TLS")),
+    }
+)
 # So long after its first reading of depth a broker of which that was short is asked for the rest.
 SOON_MS = 1000
 
@@ -158,26 +169,52 @@ def _cost(calls: Sequence[CallMeasure]) -> tuple[float, int, str]:
 
 
 def silent(pace: Pace, seconds: float, at_ms: int, budget: Budget, cadence_ms: int) -> Pace:
-    """Return the pace after a poll that brought nothing since the broker took too long: it kept it busy all the same.
+    """Return the pace after a poll that brought nothing and kept the broker busy for so many seconds all the same.
 
-    `seconds` is how long it was waited for. Depth is what is asked next, so its period is what grows: it doubles.
+    Depth is what is asked next, so its period is what grows: it doubles at most, and never shrinks.
     """
     held = pace.of(Tier.DEPTH)
     recent = (*held.recent, (round(seconds, 6), 0))[-REMEMBERED:]
     late = min(held.late + 1, REMEMBERED)
     held = msgspec.structs.replace(held, recent=recent, asked_ms=at_ms, late=late)
     found = allot({Tier.DEPTH: held.cost or Cost(seconds)}, budget, cadence_ms, {Tier.DEPTH: held.every_ms})
-    held = msgspec.structs.replace(held, every_ms=found.every_ms[Tier.DEPTH])
+    held = msgspec.structs.replace(held, every_ms=max(held.every_ms, found.every_ms[Tier.DEPTH]))
     return msgspec.structs.replace(pace, tiers={**pace.tiers, str(Tier.DEPTH): held}, over=found.over)
 
 
-def after_failure(broker: Broker, state: PollState, kind: str, began_ms: int, ended_ms: int) -> dict[str, object]:
-    """Return what of a PollState changes with a poll that brought nothing: a broker that is too slow is asked seldomer.
+def looked(pace: Pace, calls: Sequence[CallMeasure], at_ms: int, budget: Budget, *, overview: bool) -> Pace:
+    """Return the pace after calls that told what the broker can be asked; `overview`: that was among them."""
+    if not calls:
+        return pace
+    seconds = sum(call.broker_s for call in calls)
+    spent = ledger.noted(pace.spent, seconds, at_ms)
+    if not overview:
+        return msgspec.structs.replace(pace, spent=spent)
+    size, body = sum(call.wire_bytes for call in calls), sum(call.bytes for call in calls)
+    look = remember(pace.look, seconds, size, at_ms, body=body)
+    share = share_in_force(budget, pace.of(Tier.DEPTH).cost)
+    look = msgspec.structs.replace(look, every_ms=look_every_ms(look.cost.seconds if look.cost else 0.0, share))
+    return msgspec.structs.replace(pace, spent=spent, look=look)
 
-    One that refuses connections, or is nowhere to be found, is not kept busy by that: it is asked as before.
+
+def after_failure(
+    broker: Broker, pace: Pace, kind: str, calls: Sequence[CallMeasure], began_ms: int, ended_ms: int
+) -> Pace:
+    """Return the pace after a poll that brought nothing: a broker that was kept busy all the same is asked seldomer.
+
+    `calls` are those that the poll made for figures. One that refuses connections, or is nowhere to be found, is not
+    kept busy by that: it is asked as before.
     """
-    if kind != ErrorKind.TOO_SLOW:
-        return {}
-    waited_s = max(0, ended_ms - began_ms) / 1000
-    pace = silent(decode_pace(state.pace), waited_s, began_ms, budget_of(broker), broker.cadence_s * 1000)
-    return {"pace": encode_pace(pace), "cadence_ms": pace.of(Tier.DEPTH).every_ms}
+    budget, cadence_ms, held = budget_of(broker), broker.cadence_s * 1000, pace.of(Tier.DEPTH)
+    if kind == ErrorKind.TOO_SLOW:
+        return silent(pace, max(0, ended_ms - began_ms) / 1000, began_ms, budget, cadence_ms)
+    if kind in _IDLE:
+        return pace
+    # An answer that was cut off, or is no use, took as long as one that is.
+    seconds = _cost([call for call in calls if call.tier in {"", Tier.DEPTH}])[0]
+    usual = smoothed(held.recent[: len(held.recent) - held.late])
+    if seconds <= max(LIGHT_S, usual.seconds if usual else 0.0):
+        return pace
+    spent, on_depth = (ledger.noted(one, seconds, began_ms) for one in (pace.spent, pace.spent_on_depth))
+    paid = msgspec.structs.replace(pace, spent=spent, spent_on_depth=on_depth)
+    return silent(paid, seconds, began_ms, budget, cadence_ms)

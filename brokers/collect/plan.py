@@ -166,7 +166,7 @@ def repaced(
     """
     costs, answers = _costs(chosen, pace)
     before = {tier: pace.of(tier).every_ms for tier in chosen.tiers}
-    reserved = reserved_share(chosen, definitions_s)
+    reserved = reserved_share(chosen, definitions_s) + look_share(pace)
     # What was left out and was tried again begins anew.
     out = [tier for tier in costs if pace.of(tier).left_out]
     answers |= {tier: ENOUGH for tier in out if pace.of(tier).recent}
@@ -202,6 +202,12 @@ def _costs(chosen: Plan, pace: Pace) -> tuple[dict[Tier, Cost], dict[Tier, int]]
 def reserved_share(chosen: Plan, definitions_s: float) -> float:
     """Return the share of the broker's time that its definitions take."""
     return definitions_s * 1000 / chosen.definitions_every_ms
+
+
+def look_share(pace: Pace) -> float:
+    """Return the share of the broker's time that looking at what it can be asked takes."""
+    cost = pace.look.cost
+    return cost.seconds * 1000 / pace.look.every_ms if cost and pace.look.every_ms else 0.0
 
 
 def _families(source: Source) -> dict[Tier, tuple[str, ...]]:

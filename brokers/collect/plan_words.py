@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from brokers.collect.allot import SLOWEST_MS
+from brokers.collect.allot import slowest_ms
 from brokers.collect.budget import Tier
 from brokers.collect.frame import GLOBAL_COUNTERS, REASONS
 from brokers.collect.measures import CallMeasure
@@ -106,7 +106,7 @@ def sparse(chosen: Plan) -> dict[str, str]:
             how, again = ("is expected to take", "") if tier in chosen.untried else ("takes", "again ")
             sentence = (
                 f"It is not read: its answer {how} more than this broker's budget bears even once in "
-                f"{_span(SLOWEST_MS)}. It is tried {again}after {_span(chosen.every_ms[tier])}."
+                f"{_span(slowest_ms(tier))}. It is tried {again}after {_span(chosen.every_ms[tier])}."
             )
         elif chosen.every_ms[tier] > depth_ms:
             sentence = f"It is read every {_span(chosen.every_ms[tier])}, and is not due yet."

@@ -13,15 +13,16 @@ from brokers.collect import counters, measures, reasons, streams
 from brokers.collect.answers import Scrape
 from brokers.collect.basis import Base
 from brokers.collect.budget import Tier, anew, decode_pace
-from brokers.collect.capabilities import find, refused
+from brokers.collect.capabilities import find
 from brokers.collect.claims import TICK_SPAN_MS, extend, holds
 from brokers.collect.clients import clients_of
 from brokers.collect.frame import Built, build
+from brokers.collect.known import LOOK_MS, after_answers
 from brokers.collect.labels import LabelCache, cache_of, forget
 from brokers.collect.models import PollState
 from brokers.collect.names import names_in
 from brokers.collect.outcome import Failure, LostError, Outcome, Tick, failed, now_ms, stored
-from brokers.collect.pace import after, budget_of, due_tiers, unfinished
+from brokers.collect.pace import after, budget_of, due_tiers, looked, unfinished
 from brokers.collect.plan import plan, source_of
 from brokers.collect.plan_words import explained, not_told
 from brokers.collect.room import unstored
@@ -95,16 +96,18 @@ def _ask(tick: Tick) -> Built:
     """Ask the broker and compute the snapshot. Raises BrokerError, SealedError and LostError."""
     broker, state = tick.broker, tick.broker.poll_state
     clients = clients_of(broker)
-    tick.found = found = find(clients, broker, state, tick.began_ms)
+    before = decode_pace(state.pace)
+    tick.found = found = find(clients, broker, state, tick.began_ms, before.look.every_ms or LOOK_MS)
     tick.calls += found.measures
-    if found.fresh and not extend(broker.id, tick.token, now_ms(), TICK_SPAN_MS):
+    if found.measures and not extend(broker.id, tick.token, now_ms(), TICK_SPAN_MS):
         raise LostError  # to find out took so long that the claim ended
     labels = cache_of(broker.id)
     labels.directory.refresh()
     definitions_s = measures.decode(state.definitions_measures).broker_s
     asked_ms, budget = broker.cadence_s * 1000, budget_of(broker)
     objects = _count(labels, Kind.QUEUE) + _count(labels, Kind.EXCHANGE)
-    pace = anew(decode_pace(state.pace), f"{source_of(found.abilities)} {broker.management_url}")
+    pace = anew(before, f"{source_of(found.abilities)} {broker.management_url}")
+    pace = looked(pace, found.measures, tick.began_ms, budget, overview=found.looked)
     chosen = plan(found.abilities, objects, asked_ms, pace, definitions_s, budget)
     tick.due = due_tiers(chosen, pace, tick.began_ms, budget, definitions_s)
     if patient(chosen, tick.due):
@@ -130,7 +133,9 @@ def _ask(tick: Tick) -> Built:
     tick.unfinished = unfinished(chosen, pace, tick.pace, tick.due)
     paced = plan(found.abilities, objects, asked_ms, tick.pace, definitions_s, budget)
     tick.plan = explained(paced, found.abilities, streams=there)
-    tick.refused = refused(found.encoded, answers.untold)
+    tick.known = after_answers(
+        found.known, found.looked_ms, tick.began_ms, answers.nodes, answers.silent, answers.untold
+    )
     tick.unknown = dict(tick.plan.unknown) | not_told(chosen, answers.measures)
     tick.unknown |= reasons.now(
         {path: error.sentence for path, error in answers.untold.items()},
@@ -141,7 +146,7 @@ def _ask(tick: Tick) -> Built:
     tick.cpu_elsewhere_s += answers.cpu_s
     _give_slots(tick, labels, answers)
     base = _base(state)
-    built = build(answers, labels, base, chosen.reading, found.version)
+    built = build(answers, labels, base, chosen.reading, found.known.version)
     tick.unknown |= reasons.by_size(built.frame)
     tick.consumers_changed = _consumers_changed(base.last, built.frame)
     told = at_tick.Told(
@@ -152,7 +157,7 @@ def _ask(tick: Tick) -> Built:
 
 def _give_slots(tick: Tick, labels: LabelCache, answers: Scrape) -> None:
     """Assign slots to names that were never seen before, and note objects that are back."""
-    labels.escaped = tick.found.escapes_labels if tick.found else True
+    labels.escaped = tick.found.known.escapes_labels if tick.found else True
     fresh = names_in(answers, labels)
     for kind, names in fresh.items():
         if names:

@@ -58,27 +58,27 @@ def capabilities(overview: Overview, endpoint: Endpoint, flags: Iterable[Feature
 
 
 def located(
-    found: Capabilities, answers: Mapping[str, Identity | BrokerError]
+    addresses: Mapping[str, tuple[str, ...]], answers: Mapping[str, Identity | BrokerError]
 ) -> tuple[dict[str, str], dict[str, BrokerError]]:
-    """Return each node's Prometheus address, and why a node can't be reached by any.
+    """Return each node's Prometheus address, and why a node can't be reached by any; `addresses` as in Capabilities.
 
     A node that is not reached now keeps its likeliest address as long as another node is reached: it is down, and will
     be back. Where none is, the broker's Prometheus is out of reach from here.
     """
     reached: dict[str, str] = {}
-    for address in (one for several in found.addresses.values() for one in several):
+    for address in (one for several in addresses.values() for one in several):
         told = answers.get(address)
         if isinstance(told, Identity) and told.node:
             reached.setdefault(told.node, address)
     failed: dict[str, BrokerError] = {}
-    for node, several in found.addresses.items():
+    for node, several in addresses.items():
         if node in reached or (not node and any(isinstance(answers.get(one), Identity) for one in several)):
             continue
         errors = [one for one in (answers.get(address) for address in several) if isinstance(one, BrokerError)]
         if errors:
             failed[node] = errors[0]
     if reached:
-        reached |= {node: found.addresses[node][0] for node in failed if node}
+        reached |= {node: addresses[node][0] for node in failed if node}
     return reached, failed
 
 

@@ -175,7 +175,7 @@ def prometheus_steps(
     found: Capabilities, nodes: Sequence[Node], answers: Mapping[str, Identity | BrokerError]
 ) -> Iterator[Step]:
     """Judge each node's Prometheus endpoint by what answered at which address."""
-    reached, failed = located(found, answers)
+    reached, failed = located(found.addresses, answers)
     down = {node.name for node in nodes if node.running is False}
     for node, address in sorted(reached.items()):
         if node not in failed:

@@ -101,15 +101,20 @@ def metrics_url(address: str) -> str:
     return address.rstrip("/").removesuffix("/metrics").rstrip("/") + "/metrics"
 
 
-def locate(client: Client, addresses: Iterable[str], limits: Limits) -> dict[str, Identity | BrokerError]:
-    """Ask who answers at each address, all side by side; within the limits' total time."""
+def locate(
+    client: Client, addresses: Iterable[str], limits: Limits, measured: Callable[[Measure], None] | None = None
+) -> dict[str, Identity | BrokerError]:
+    """Ask who answers at each address, all side by side; within the limits' total time.
+
+    `measured` is called after each answer, from the thread that got it.
+    """
     asked = list(dict.fromkeys(addresses))
     if not asked:
         return {}
 
     def ask(address: str) -> Identity | BrokerError:
         try:
-            return Prometheus(client, address, limits=limits).identity()
+            return Prometheus(client, address, limits=limits, measured=measured).identity()
         except BrokerError as error:
             return error
 

@@ -93,7 +93,7 @@ class Health(Collector):
             if not measures.began_ms:
                 continue
             asked.add_metric(name, measures.broker_s)
-            share.add_metric(name, health_of(poll, broker.cadence_s, self.now_ms).share)
+            share.add_metric(name, health_of(poll, broker.cadence_s).share)
             cpu.add_metric(name, measures.cpu_s)
             wire.add_metric(name, measures.wire_bytes)
             if measures.answer_to_row_ms is not None:

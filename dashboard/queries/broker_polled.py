@@ -57,7 +57,7 @@ class Polled:
 
 def polled(poll: PollState, now_ms: int, shown: Present | None) -> Polled:
     """Return how a broker is polled; `poll.broker` is read, so select it along. `shown` is its present."""
-    health = health_of(poll, poll.broker.cadence_s, now_ms)
+    health = health_of(poll, poll.broker.cadence_s)
     tick = health.tick
     asked_s, used_s = poll.broker.cadence_s, health.cadence_ms / 1000
     often = f"every {formats.duration(used_s)}"

@@ -18,6 +18,7 @@ NAMES = {
     Tier.CHANNELS: "Channels, streams",
     Tier.LISTS: "Counters of each queue",
 }
+LOOK = "Version, plugins, addresses"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,11 @@ def tiers_shown(pace: Pace, budget: Budget, asked_ms: int, key: str, now_ms: int
         rows.append(TierShown(at, NAMES[tier]))
         why = " ".join(filter(None, (_why(tier, _as_read(one), share, asked_ms), one.failed)))
         cells |= {f"{at}.why": Cell(text=why)} | _cells(at, one, costs.get(tier), share, now_ms)
+    if pace.look.recent:
+        at = f"{key}.tier.look"
+        rows.append(TierShown(at, LOOK))
+        why = "It is asked soon where a node restarts, its plugins change or a poll fails, and else seldom."
+        cells |= {f"{at}.why": Cell(text=why)} | _cells(at, pace.look, pace.look.cost, share, now_ms)
     return TiersShown(tuple(rows), cells)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
+import msgspec
 import pytest
 from django.test import Client
 
-from brokers.collect.budget import Budget, Held, Pace, Tier, encode_pace
+from brokers.collect.budget import Budget, Held, Pace, Tier, decode_pace, encode_pace
 from brokers.collect.measures import CallMeasure, TickMeasures, encode, health_of
 from brokers.collect.models import PollState
 from dashboard.accounts.models import Role
@@ -52,6 +53,16 @@ def test_it_says_of_what_was_never_asked_that_it_is_expected_to_be_too_dear() ->
     assert cells[f"{lists}.every"].text == "left out"
     assert "expected to take more than the budget bears. It is tried 5 min after" in cells[f"{lists}.why"].text
     assert cells[f"{lists}.age"].unknown == "It has not been answered yet."
+
+
+def test_what_finding_out_what_it_can_do_takes_has_a_row_of_its_own() -> None:
+    look = Held(1_800_000, NOW_MS - 60_000, ((0.18, 4000),))
+    shown = tiers_shown(msgspec.structs.replace(PACE, look=look), Budget(), 5000, "b.1.poll", NOW_MS)
+    assert shown.rows[-1].name == "Version, plugins, addresses"
+    assert shown.cells["b.1.poll.tier.look.every"].text == "30 min"
+    assert shown.cells["b.1.poll.tier.look.cost"].text == "180 ms"
+    assert shown.cells["b.1.poll.tier.look.age"].since_ms == NOW_MS - 60_000
+    assert "where a node restarts" in shown.cells["b.1.poll.tier.look.why"].text
 
 
 def test_it_says_what_all_take_and_why_that_is_less_than_was_set() -> None:
@@ -113,5 +124,9 @@ def test_the_cost_of_all_is_that_of_the_tiers_by_how_often_each_is_asked() -> No
         measures=encode(dear),
         cadence_ms=10_000,
     )
-    health = health_of(PollState.objects.get(broker=broker), 5, NOW_MS)
+    health = health_of(PollState.objects.get(broker=broker), 5)
     assert health.share == pytest.approx(0.002 + 0.0098)
+    pace = decode_pace(PollState.objects.get(broker=broker).pace)
+    pace = msgspec.structs.replace(pace, look=Held(100_000, 1, ((0.2, 9),)))
+    PollState.objects.filter(broker=broker).update(pace=encode_pace(pace))
+    assert health_of(PollState.objects.get(broker=broker), 5).share == pytest.approx(0.002 + 0.0098 + 0.002)

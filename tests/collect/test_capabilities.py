@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import socket
 
+import msgspec
 import pytest
 
-from brokers.collect import capabilities
+from brokers.collect import capabilities, measures
+from brokers.collect.answers import NodeSeen
 from brokers.collect.clients import clients_of, forget
+from brokers.collect.known import LOCATE_MS, LOOK_DOUBTED_MS, LOOK_MS, Known, after_answers, decode, doubted, encode
 from brokers.collect.models import PollState
+from brokers.collect.outcome import Outcome
 from brokers.collect.plan import plan
 from brokers.collect.scrape import scrape
 from brokers.registry.models import Broker
+from tests.collect.conftest import Tick
 from tests.support.brokers import TestBroker
 from tests.support.builders import make_broker
 
@@ -25,13 +30,19 @@ def watched(broker: TestBroker, watcher: tuple[str, str], **fields: object) -> B
 
 
 def found(row: Broker, now_ms: int = NOW) -> capabilities.Found:
+    """Find out, and remember it as a tick does that brings what the nodes are."""
     state = PollState.objects.get(broker=row)
     told = capabilities.find(clients_of(row), row, state, now_ms)
-    if told.fresh:
-        PollState.objects.filter(broker=row).update(
-            capabilities=told.encoded, capabilities_ms=now_ms, capabilities_revision=row.revision
-        )
+    nodes = [NodeSeen(name, running=True, runs="4.3.6") for name in ("a", "b")]
+    known = after_answers(told.known, told.looked_ms, now_ms, nodes, (), {})
+    remember(row, known, told.looked_ms)
     return told
+
+
+def remember(row: Broker, known: Known, looked_ms: int) -> None:
+    PollState.objects.filter(broker=row).update(
+        capabilities=encode(known), capabilities_ms=looked_ms, capabilities_revision=row.revision
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -46,8 +57,8 @@ def test_it_finds_out_which_node_answers_where(broker: TestBroker, watcher: tupl
     abilities = told.abilities
     assert list(abilities.prometheus) == [node["name"] for node in broker.nodes]
     assert abilities.counters_exposed == (broker.release >= (4, 0))
-    assert told.escapes_labels == (broker.release >= (3, 11))
-    assert told.version.startswith(broker.version)
+    assert told.known.escapes_labels == (broker.release >= (3, 11))
+    assert told.known.version.startswith(broker.version)
     answers = scrape(clients_of(row), plan(abilities, 0, 5000))
     assert set(answers.exposed or {}) == set(abilities.prometheus)
     assert answers.silent == ()
@@ -55,12 +66,25 @@ def test_it_finds_out_which_node_answers_where(broker: TestBroker, watcher: tupl
 
 def test_it_remembers_and_asks_again_when_it_may_have_changed(any_broker: TestBroker) -> None:
     row = watched(any_broker, (any_broker.username, any_broker.password))
-    assert found(row).fresh
+    first = found(row)
+    assert first.looked
+    assert {call.what.partition("?")[0] for call in first.measures} >= {"/api/overview", "/metrics/detailed"}
     again = found(row, NOW + 1000)
-    assert not again.fresh
-    assert again.abilities == found(row, NOW + capabilities.REFRESH_MS).abilities
+    assert (again.looked, again.measures, again.abilities) == (False, (), first.abilities)
+    assert not found(row, NOW + LOOK_MS - 1).measures
+    assert found(row, NOW + LOOK_MS).looked
     row.revision += 1
-    assert found(row, NOW + capabilities.REFRESH_MS + 1).fresh
+    assert found(row, NOW + LOOK_MS + 1).looked
+
+
+def test_it_asks_again_where_it_is_in_doubt_and_is_sure_then(any_broker: TestBroker) -> None:
+    row = watched(any_broker, (any_broker.username, any_broker.password))
+    first = found(row)
+    remember(row, doubted(first.known), NOW)
+    assert not found(row, NOW + 1000).looked
+    remember(row, doubted(first.known), NOW)
+    assert found(row, NOW + 120_000).looked
+    assert not found(row, NOW + 240_000).looked
 
 
 def test_it_takes_entered_addresses_by_the_node_that_answers_there(any_broker: TestBroker) -> None:
@@ -77,4 +101,39 @@ def test_it_turns_to_the_management_api_where_prometheus_is_out_of_reach(any_bro
         told = found(row)
     assert told.abilities.prometheus == {}
     assert "refuses connections" in told.abilities.prometheus_missing
-    assert found(row, NOW + capabilities.REFRESH_SOON_MS).fresh
+    # It is looked for again, and the broker is not asked for all the rest for that.
+    later = found(row, NOW + LOCATE_MS)
+    assert not later.looked
+    assert later.known.located_ms == NOW + LOCATE_MS
+    assert found(row, NOW + LOCATE_MS + 1).known.located_ms == NOW + LOCATE_MS
+
+
+def test_a_tick_asks_what_the_broker_can_do_once_and_again_where_its_nodes_are_others(
+    any_broker: TestBroker, tick: Tick
+) -> None:
+    row = watched(any_broker, (any_broker.username, any_broker.password))
+    (node,) = any_broker.nodes
+
+    def looked() -> bool:
+        assert tick(row) is Outcome.STORED
+        state = PollState.objects.get(broker=row)
+        return any(call.what == "/api/overview" for call in measures.decode(state.measures).calls)
+
+    assert looked()
+    assert not looked()
+    assert not looked()
+    state = PollState.objects.get(broker=row)
+    known = decode(state.capabilities)
+    assert known is not None
+    assert list(known.nodes) == [node["name"]]
+    assert any_broker.version in known.nodes[node["name"]]
+    assert "rabbitmq_prometheus" in known.nodes[node["name"]]
+    # As if it had been upgraded since.
+    older = msgspec.structs.replace(known, nodes={node["name"]: "3.9.1"})
+    remember(row, older, state.capabilities_ms - LOOK_DOUBTED_MS)
+    assert not looked()
+    assert looked()
+    assert not looked()
+    assert decode(PollState.objects.get(broker=row).capabilities) == msgspec.structs.replace(
+        known, located_ms=PollState.objects.get(broker=row).capabilities_ms
+    )

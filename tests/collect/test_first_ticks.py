@@ -110,7 +110,9 @@ def test_a_new_broker_has_names_and_depths_at_once_and_all_the_rest_a_second_lat
         assert poll.guarded(row.id, claimed.token) is poll.Outcome.STORED
         state = PollState.objects.get(broker=row)
         return state.next_due_ms - poll.now_ms(), {
-            call.tier for call in decode(state.measures).calls if "/metrics" in call.what or call.tier == Tier.LISTS
+            call.tier
+            for call in decode(state.measures).calls
+            if call.tier and ("/metrics" in call.what or call.tier == Tier.LISTS)
         }
 
     due(row)

@@ -73,7 +73,7 @@ def test_it_says_of_what_the_budget_does_not_bear_that_it_is_left_out() -> None:
     pace = Pace({Tier.DEPTH: Held(5000), Tier.DETAILS: Held(300_000, recent=((9.0, 9),), left_out=True)})
     chosen = plan(NEW, pace=pace)
     assert "tried again after 5 min" in chosen.unknown["queue.memory"]
-    assert "its answer takes more than this broker's budget bears" in chosen.unknown["queue.memory"]
+    assert "its answer takes more than this broker's budget bears even once in 10 min" in chosen.unknown["queue.memory"]
     assert not any(name in cadences(chosen) for name in ("queue.memory", "queue.capacity"))
 
 

@@ -112,23 +112,23 @@ def test_it_takes_what_a_person_entered_in_place_of_all() -> None:
     told = capabilities(Overview(listeners=[listener("r@h")]), endpoint)
     assert told.addresses == {"": ("http://p1:1", "http://p2:2/metrics")}
     answers = {"http://p1:1": Identity("r@one"), "http://p2:2/metrics": REFUSED}
-    assert located(told, answers) == ({"r@one": "http://p1:1"}, {})
-    assert located(told, dict.fromkeys(answers, REFUSED)) == ({}, {"": REFUSED})
+    assert located(told.addresses, answers) == ({"r@one": "http://p1:1"}, {})
+    assert located(told.addresses, dict.fromkeys(answers, REFUSED)) == ({}, {"": REFUSED})
 
 
 def test_it_keeps_a_node_that_is_down_in_a_cluster_that_answers() -> None:
     told = capabilities(Overview(listeners=[listener("r@a"), listener("r@b")]), Endpoint("http://balancer"))
     answers = {"http://a:15692": Identity("r@a"), "http://b:15692": REFUSED, "http://balancer:15692": Identity("r@a")}
-    reached, failed = located(told, answers)
+    reached, failed = located(told.addresses, answers)
     assert reached == {"r@a": "http://a:15692", "r@b": "http://b:15692"}
     assert failed == {"r@b": REFUSED}
-    assert located(told, dict.fromkeys(answers, REFUSED)) == ({}, {"r@a": REFUSED, "r@b": REFUSED})
+    assert located(told.addresses, dict.fromkeys(answers, REFUSED)) == ({}, {"r@a": REFUSED, "r@b": REFUSED})
 
 
 def test_it_goes_by_the_node_that_answers_and_not_by_the_one_that_was_meant() -> None:
     told = capabilities(Overview(listeners=[listener("r@a"), listener("r@b")]), Endpoint("http://balancer"))
     answers = {"http://a:15692": REFUSED, "http://b:15692": Identity("r@b"), "http://balancer:15692": Identity("r@a")}
-    assert located(told, answers) == ({"r@a": "http://balancer:15692", "r@b": "http://b:15692"}, {})
+    assert located(told.addresses, answers) == ({"r@a": "http://balancer:15692", "r@b": "http://b:15692"}, {})
 
 
 @hypothesis.given(st.text(max_size=30), st.text(max_size=20), st.integers(-5, 70000))
