@@ -10,9 +10,8 @@ import plotly
 from django.contrib.messages import constants as message_levels
 from django.core.exceptions import ImproperlyConfigured
 
+from dashboard.data_folder import BASE_DIR, DATABASE, data_dir
 from dashboard.secret_keys import load_keys, signing_key
-
-BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 def _flag(name: str, default: bool) -> bool:
@@ -30,7 +29,7 @@ def _number(name: str, default: int) -> int:
 # What an installation decides
 WARREN_HOST = os.environ.get("WARREN_HOST", "127.0.0.1")
 WARREN_PORT = _number("WARREN_PORT", 8000)
-WARREN_DATA_DIR = Path(os.environ.get("WARREN_DATA_DIR", BASE_DIR / "var")).resolve()
+WARREN_DATA_DIR = data_dir()
 WARREN_REDIS_URL = os.environ.get("WARREN_REDIS_URL", "")
 # Reverse proxies in front, whose X-Forwarded-For is believed; 0: none.
 WARREN_PROXIES = _number("WARREN_PROXIES", 0)
@@ -124,7 +123,7 @@ else:
     DATABASES = {
         "default": {
             "ENGINE": "django.db.backends.sqlite3",
-            "NAME": str(WARREN_DATA_DIR / "warren.sqlite3"),
+            "NAME": str(WARREN_DATA_DIR / DATABASE),
             "CONN_MAX_AGE": None,
         }
     }

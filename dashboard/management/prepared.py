@@ -1,4 +1,4 @@
-"""Commands that work on Warren's tables, and say so in a sentence where there are none yet."""
+"""Commands that work on Warren's tables: they say which those are, and so in a sentence where there are none yet."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import DatabaseError, OperationalError, ProgrammingError, connection
 from django.db.migrations.executor import MigrationExecutor
+
+from dashboard.accounts.models import User
+from dashboard.supervisor.guards import database_named, running_at
 
 
 @contextmanager
@@ -28,6 +31,26 @@ def on_prepared_tables() -> Iterator[None]:
         ) from error
 
 
+def person(username: str) -> User:
+    """Return a person. Raises CommandError with where was looked."""
+    user = User.objects.filter(username=username).first()
+    if user is None:
+        raise CommandError(
+            f"There is no person named {username} in {_where()}. `manage.py user list` names those that there are; "
+            "WARREN_DATA_DIR names another folder."
+        )
+    return user
+
+
+def holds_where() -> str:
+    """Return where what a command made is good: a token of one installation is unknown to every other."""
+    if connection.vendor != "sqlite":
+        return f"It is good where Warren runs on {_where()}."
+    address = running_at(settings.WARREN_DATA_DIR)
+    now = f"at {address} now" if address else "no `manage.py up` does now. WARREN_DATA_DIR names another folder"
+    return f"It is good where Warren runs on {_where()}: {now}."
+
+
 def _tables_are_missing() -> bool:
     try:
         executor = MigrationExecutor(connection)
@@ -37,4 +60,4 @@ def _tables_are_missing() -> bool:
 
 
 def _where() -> str:
-    return str(connection.settings_dict["NAME"] if connection.vendor == "sqlite" else settings.WARREN_DATA_DIR)
+    return database_named(connection.settings_dict)

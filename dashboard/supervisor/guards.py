@@ -6,9 +6,10 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError
@@ -64,7 +65,9 @@ def writable() -> Iterator[None]:
         yield
     except DatabaseError as error:
         told = str(error).strip().splitlines() or [type(error).__name__]
-        raise CannotStartError(f"Warren cannot use {_database()}: {told[0]}.\n{_REMEDY}") from error
+        raise CannotStartError(
+            f"Warren cannot use {database_named(settings.DATABASES['default'])}: {told[0]}.\n{_REMEDY}"
+        ) from error
     except OSError as error:
         why = f"{error.strerror or error} ({error.filename})" if error.filename else str(error.strerror or error)
         raise CannotStartError(
@@ -72,20 +75,31 @@ def writable() -> Iterator[None]:
         ) from error
 
 
-def _database() -> str:
-    """Name the database without its password."""
-    found = settings.DATABASES["default"]
+def database_named(found: Mapping[str, Any]) -> str:
+    """Name a database, by Django's settings of it, without its password."""
     if found["ENGINE"].endswith("sqlite3"):
-        return f"its database file {found['NAME']}"
+        return f"the database file {found['NAME']}"
     return f"the database {found['NAME']} on {found.get('HOST') or 'this machine'} (WARREN_DATABASE_URL)"
 
 
+def running_at(data_dir: Path) -> str:
+    """Return the address at which Warren runs on a data folder now; empty: no `up` does."""
+    told = _told(data_dir)
+    return str(told["address"]) if told and Path(f"/proc/{told['pid']}").exists() else ""
+
+
 def _where(data_dir: Path) -> str:
+    told = _told(data_dir)
+    return f" (process {told['pid']}, {told['address']})" if told else ""
+
+
+def _told(data_dir: Path) -> dict[str, Any]:
+    """Return what a running `up` wrote of itself: `pid` and `address`; empty where there is nothing to go by."""
     try:
         told = json.loads((data_dir / "up.json").read_text())
-        return f" (process {told['pid']}, {told['address']})"
+        return {"pid": int(told["pid"]), "address": told["address"]}
     except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        return {}
 
 
 def _next(port: int) -> int:

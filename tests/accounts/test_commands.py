@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from brokers.registry.credentials import SealedError, Secrets, seal, unseal
 from brokers.registry.models import Broker
+from dashboard import data_folder
 from dashboard.accounts import first_admin, tokens
 from dashboard.accounts.models import ApiToken, AuditEntry, Role, User
 from dashboard.accounts.rights import rights_of
@@ -175,25 +178,89 @@ def test_it_makes_a_key_though_the_key_list_is_broken(tmp_path: Path) -> None:
     assert not (tmp_path / "secret-keys").exists()
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [["token", "create", "--user", "admin"], ["token", "list"], ["user", "list"], ["first_admin"]],
-)
-def test_it_says_in_a_sentence_that_there_are_no_tables_yet(tmp_path: Path, arguments: list[str]) -> None:
-    root = Path(__file__).resolve().parents[2]
-    environment = {**os.environ, "WARREN_DATA_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "dashboard.settings"}
-    environment.pop("WARREN_DATABASE_URL", None)
-    ended = subprocess.run(
+ABOUT_WHAT_IS_STORED = [
+    ["token", "create", "--user", "admin"],
+    ["token", "list"],
+    ["user", "list"],
+    ["first_admin"],
+    ["rotate_keys"],
+    ["changepassword", "admin"],
+    ["axes_list_attempts"],
+]
+
+
+def manage(folder: Path | None, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a process over a data folder; None: WARREN_DATA_DIR is not set."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WARREN_")}
+    environment["DJANGO_SETTINGS_MODULE"] = "dashboard.settings"
+    if folder is not None:
+        environment["WARREN_DATA_DIR"] = str(folder)
+    return subprocess.run(
         [sys.executable, "manage.py", *arguments],
-        cwd=root,
+        cwd=Path(__file__).resolve().parents[2],
         env=environment,
         check=False,
         capture_output=True,
         text=True,
     )
+
+
+@pytest.mark.parametrize("arguments", ABOUT_WHAT_IS_STORED)
+def test_it_says_in_which_folder_it_looked_for_a_database_and_leaves_nothing_there(
+    tmp_path: Path, arguments: list[str]
+) -> None:
+    folder = tmp_path / "mistyped"
+    ended = manage(folder, *arguments)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith(f"There is no database of Warren's in {folder}, the folder that WARREN_DATA_DIR")
+    assert "Set WARREN_DATA_DIR to the folder that Warren runs on" in ended.stderr
+    assert not folder.exists()
+
+
+def test_it_names_the_folder_that_it_takes_where_none_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(data_folder, "BASE_DIR", tmp_path)
+    said = data_folder.nothing_stored(["token", "list"], {})
+    assert f"in {tmp_path / 'var'}, the folder that is taken since WARREN_DATA_DIR is not set." in said
+    demo = tmp_path / "var" / "demo"
+    demo.mkdir(parents=True)
+    (demo / "warren.sqlite3").touch()
+    said = data_folder.nothing_stored(["token", "list"], {})
+    assert f"There is one in {demo}." in said
+    assert f"WARREN_DATA_DIR={demo} manage.py token" in said
+    for needs_none in (["token", "--help"], ["up"], ["demo"], ["migrate"], ["make_key"], []):
+        assert data_folder.nothing_stored(needs_none, {}) == ""
+    assert data_folder.nothing_stored(["token", "list"], {"WARREN_DATABASE_URL": "postgres://db/warren"}) == ""
+
+
+@pytest.mark.parametrize("arguments", ABOUT_WHAT_IS_STORED[:5])
+def test_it_says_in_a_sentence_that_there_are_no_tables_yet(tmp_path: Path, arguments: list[str]) -> None:
+    (tmp_path / "warren.sqlite3").touch()
+    ended = manage(tmp_path, *arguments)
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
     assert ended.stdout == ""
     assert "tables are not there yet" in ended.stderr
     assert "`manage.py up` makes them" in ended.stderr
     assert str(tmp_path) in ended.stderr
+
+
+@pytest.mark.django_db
+def test_it_says_where_a_token_and_a_password_are_good(settings: Any, tmp_path: Path) -> None:
+    settings.WARREN_DATA_DIR = tmp_path
+    make_user("mara", Role.ADMINISTRATOR)
+    out, said = io.StringIO(), io.StringIO()
+    call_command("token", "create", "--user", "mara", stdout=out, stderr=said)
+    assert out.getvalue().count("\n") == 1
+    if connection.vendor != "sqlite":
+        assert "It is good where Warren runs on the database" in said.getvalue()
+        return
+    assert "no `manage.py up` does now. WARREN_DATA_DIR names another folder." in said.getvalue()
+    up = {"pid": os.getpid(), "address": "http://127.0.0.1:8000"}
+    (tmp_path / "up.json").write_text(json.dumps(up))
+    said = io.StringIO()
+    call_command("user", "password", "mara", stdout=io.StringIO(), stderr=said)
+    assert f"runs on the database file {connection.settings_dict['NAME']}: at http://127.0.0.1:8000 now." in (
+        said.getvalue()
+    )
+    with pytest.raises(CommandError, match=r"no person named ines in the database file .*WARREN_DATA_DIR names"):
+        run("token", "list", "--user", "ines")

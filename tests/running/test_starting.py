@@ -120,7 +120,7 @@ def test_it_names_who_has_the_data_folder(server: DashboardServer) -> None:
 def test_it_says_why_it_cannot_use_its_database(tmp_path: Path) -> None:
     (tmp_path / "var" / "warren.sqlite3").mkdir(parents=True)
     said = refused(tmp_path / "var")
-    assert f"Warren cannot use its database file {tmp_path / 'var' / 'warren.sqlite3'}" in said
+    assert f"Warren cannot use the database file {tmp_path / 'var' / 'warren.sqlite3'}" in said
 
 
 def test_it_says_why_it_cannot_use_its_data_folder(tmp_path: Path) -> None:

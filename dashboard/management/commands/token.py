@@ -11,7 +11,7 @@ from django.utils import timezone
 from dashboard.accounts import tokens
 from dashboard.accounts.audit import act, by_command
 from dashboard.accounts.models import ApiToken, User
-from dashboard.management.prepared import on_prepared_tables
+from dashboard.management.prepared import holds_where, on_prepared_tables, person
 
 
 class Command(BaseCommand):
@@ -35,9 +35,9 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run one verb."""
         if options["verb"] == "create":
-            self._create(_person(options["user"]), options["name"], options["days"])
+            self._create(person(options["user"]), options["name"], options["days"])
         elif options["verb"] == "list":
-            self._list(_person(options["user"]) if options["user"] else None)
+            self._list(person(options["user"]) if options["user"] else None)
         else:
             self._revoke(options["token"])
 
@@ -51,6 +51,7 @@ class Command(BaseCommand):
         with act(by_command(), "user.api_token.create", needs=None, subject=user.username, intent=intent) as done:
             text, row = tokens.create(user, name, expires)
             done.sentence = f"The token begins with {row.prefix}."
+        self.stderr.write(holds_where())
         self.stdout.write(text)
 
     def _list(self, user: User | None) -> None:
@@ -70,10 +71,3 @@ class Command(BaseCommand):
         with act(by_command(), "user.api_token.revoke", needs=None, subject=row.user.username, intent=intent):
             row.delete()
         self.stdout.write(f"Token {row.prefix}… of {row.user.username} is revoked.")
-
-
-def _person(username: str) -> User:
-    user = User.objects.filter(username=username).first()
-    if user is None:
-        raise CommandError(f"There is no person named {username}. `manage.py user list` names them.")
-    return user

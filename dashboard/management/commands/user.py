@@ -12,7 +12,7 @@ from dashboard.accounts import people
 from dashboard.accounts.audit import ActRefusedError, act, by_command
 from dashboard.accounts.models import Role, User
 from dashboard.accounts.words import grant_words, scope_words
-from dashboard.management.prepared import on_prepared_tables
+from dashboard.management.prepared import holds_where, on_prepared_tables, person
 
 
 class Command(BaseCommand):
@@ -50,9 +50,9 @@ class Command(BaseCommand):
             elif verb in {"add", "grant"}:
                 self._grant(options, new=verb == "add")
             elif verb == "password":
-                self._password(_person(options["username"]))
+                self._password(person(options["username"]))
             else:
-                self._active(_person(options["username"]), active=verb == "activate")
+                self._active(person(options["username"]), active=verb == "activate")
         except ActRefusedError as error:
             raise CommandError(str(error)) from error
 
@@ -68,14 +68,14 @@ class Command(BaseCommand):
             raise CommandError("--vhosts needs --broker: a vhost pattern belongs to one broker.")
         words = f"{role.value} on {scope_words(broker.name if broker else None, pattern)}"
         action = "user.add" if new else "user.grant"
-        user = _new(username) if new else _person(username)
+        user = _new(username) if new else person(username)
         with act(by_command(), action, needs=None, broker=broker, subject=username, intent={"grant": words}):
             if new:
                 user, password = people.add(username, role, broker, pattern)
             else:
                 people.grant(user, role, broker, pattern)
         if new:
-            self.stderr.write(f"{username} is {words}. The password is temporary:")
+            self.stderr.write(f"{username} is {words}. The password is temporary. {holds_where()}")
             self.stdout.write(password)
         else:
             self.stdout.write(f"{username} is {words}.")
@@ -83,7 +83,7 @@ class Command(BaseCommand):
     def _password(self, user: User) -> None:
         with act(by_command(), "user.reset_password", needs=None, subject=user.username):
             password = people.reset_password(user)
-        self.stderr.write(f"{user.username} is signed out everywhere. The new password is temporary:")
+        self.stderr.write(f"{user.username} is signed out everywhere. The new password is temporary. {holds_where()}")
         self.stdout.write(password)
 
     def _active(self, user: User, *, active: bool) -> None:
@@ -104,13 +104,6 @@ def _new(username: str) -> User:
         raise CommandError(" ".join(error.messages)) from error
     if User.objects.filter(username__iexact=username).exists():
         raise CommandError(f"There is already an account named {username}.")
-    return user
-
-
-def _person(username: str) -> User:
-    user = User.objects.filter(username=username).first()
-    if user is None:
-        raise CommandError(f"There is no person named {username}. `manage.py user list` names them.")
     return user
 
 
