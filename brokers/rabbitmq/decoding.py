@@ -6,6 +6,7 @@ UTF-8). One odd field must not cost a whole list: an item that does not fit lose
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any, TypeVar
 
@@ -28,8 +29,13 @@ class MalformedError(Exception):
         self.truncated = truncated
 
 
+# A NUL in JSON, behind backslashes that are none of its own.
+_NUL = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+
+
 def decode_list(body: bytes | msgspec.Raw, item: type[S]) -> list[S]:
     """Decode a JSON list of objects. Raises MalformedError; items that are no objects are left out."""
+    body = _storable(body)
     try:
         found: list[S] = _list_decoder(item).decode(body)
     except _FAULTS:
@@ -40,6 +46,7 @@ def decode_list(body: bytes | msgspec.Raw, item: type[S]) -> list[S]:
 
 def decode_one(body: bytes | msgspec.Raw, item: type[S]) -> S:
     """Decode one JSON object. Raises MalformedError."""
+    body = _storable(body)
     try:
         found: S = _decoder(item).decode(body)
     except _FAULTS:
@@ -90,6 +97,14 @@ def _nested(kind: Any) -> type[Answered] | None:
         if getattr(one, "__origin__", None) is list and inside and isinstance(inside[0], type):
             return inside[0] if issubclass(inside[0], Answered) else None
     return None
+
+
+def _storable(body: bytes | msgspec.Raw) -> bytes | msgspec.Raw:
+    """Return the text with U+FFFD for each NUL: RabbitMQ takes names that have one, and PostgreSQL stores none.
+
+    What is a part of an answer (Raw) was so treated with it.
+    """
+    return _NUL.sub(rb"\1\\ufffd", body) if isinstance(body, bytes) and b"\\u0000" in body else body
 
 
 def _repaired(body: bytes) -> bytes:

@@ -8,6 +8,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from http.cookiejar import DefaultCookiePolicy
 from io import BytesIO
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -82,7 +83,7 @@ class Client:
         self.endpoint = endpoint
         self.limits = limits or Limits()
         self.signed_in = signed_in
-        self._session = requests.Session()
+        self._session = _Session()
         # No proxy and no netrc from the environment: they would send credentials to places that nobody entered.
         self._session.trust_env = False
         self._session.headers.clear()
@@ -221,9 +222,9 @@ def own_seconds() -> float:
 
 def _read(raw: BaseHTTPResponse, url: str, max_bytes: int) -> tuple[bytes, int]:
     """Return (unpacked body, bytes on the wire). Raises AnswerError, urllib3's errors, OSError."""
-    announced = raw.headers.get("Content-Length", "")
-    if announced.isdigit() and int(announced) > max_bytes:
-        raise _too_large(url, max_bytes, f"announces {int(announced):,} bytes")
+    announced = _number(raw.headers.get("Content-Length", ""))
+    if announced > max_bytes:
+        raise _too_large(url, max_bytes, f"announces {announced:,} bytes")
     coding = raw.headers.get("Content-Encoding", "").strip().lower()
     unpack = zlib.decompressobj(31) if coding in {"gzip", "x-gzip"} else None
     # It hands out what was written as it lies there: joining chunks would take the memory of a long answer twice.
@@ -246,6 +247,11 @@ def _read(raw: BaseHTTPResponse, url: str, max_bytes: int) -> tuple[bytes, int]:
     return content.getvalue(), wire_bytes
 
 
+def _number(text: str) -> int:
+    """Return a number from a header, 0 where it is none; one of many digits is a large one."""
+    return int(text[:18]) if text.isascii() and text.isdecimal() else 0
+
+
 def _too_large(url: str, max_bytes: int, how: str) -> AnswerError:
     return AnswerError(
         ErrorKind.TOO_LARGE,
@@ -263,11 +269,16 @@ def _truncated(url: str, why: str) -> AnswerError:
 
 
 def _same_place(url: str, location: str, status: int) -> str:
-    target = urljoin(url, location)
-    here, there = urlsplit(url), urlsplit(target)
-    if (here.scheme, here.hostname, here.port) == (there.scheme, there.hostname, there.port):
-        return target
-    shown = f"{there.scheme}://{address_of(target)}" if there.hostname else "another place"
+    here, shown = urlsplit(url), "another place"
+    try:
+        target = urljoin(url, location)
+        there = urlsplit(target)
+        if (here.scheme, here.hostname, here.port) == (there.scheme, there.hostname, there.port):
+            return target
+        if there.hostname:
+            shown = f"{there.scheme}://{address_of(target)}"
+    except ValueError:
+        pass  # no address at all: whatever it is, it is not the same place
     raise AnswerError(
         ErrorKind.REDIRECTED,
         f"{address_of(url)} redirects to {shown} (HTTP {status}); credentials are not sent on to there.",
@@ -283,6 +294,21 @@ def _authorization(endpoint: Endpoint) -> dict[str, str]:
         pair = f"{endpoint.username}:{endpoint.password}".encode()
         return {"Authorization": f"Basic {b64encode(pair).decode()}"}
     return {}
+
+
+class _Session(requests.Session):
+    """requests' session without what it does by itself with an answer.
+
+    Even where redirects are not followed, it would read the body of one to its end, however long that is; and it would
+    keep every cookie.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Tell of no redirect: where one leads is looked at by the client itself."""
 
 
 class _Adapter(HTTPAdapter):

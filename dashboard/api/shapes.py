@@ -38,14 +38,14 @@ Unknown = Annotated[dict[str, str], Field(description="For each figure that is n
 
 def _storable(text: str) -> str:
     if "\x00" in text:
-        raise ValueError("A NUL character is possible in no name.")
+        raise ValueError("A NUL character is possible in no name; Warren knows names with one by U+FFFD in its place.")
     if any("\ud800" <= letter <= "\udfff" for letter in text):
         raise ValueError("The text has characters that are none (a lone surrogate).")
     return text
 
 
-# Text that a person sends: PostgreSQL stores no NUL, UTF-8 has no half of a surrogate pair, and no name of RabbitMQ's
-# that Warren knows has either.
+# Text that a person sends: PostgreSQL stores no NUL, UTF-8 has no half of a surrogate pair, and no name that Warren
+# knows has either (see brokers.rabbitmq.decoding).
 Text = Annotated[str, AfterValidator(_storable)]
 
 

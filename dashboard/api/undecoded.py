@@ -72,5 +72,5 @@ def decoded(segment: str) -> str:
     except UnicodeDecodeError as error:
         raise Http404("A name in this address is not UTF-8.") from error
     if "\x00" in name:
-        raise Http404("A name in this address has a NUL character, which no name has.")
+        raise Http404("A name in this address has a NUL character; Warren knows such a name with U+FFFD in its place.")
     return name

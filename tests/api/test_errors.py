@@ -147,8 +147,16 @@ def _encoded(query: dict[str, str]) -> str:
     [
         ("step=0", "step", "The least is 1."),
         ("step=1e9", "step", "The most is 2,678,400."),
-        ("name=%00", "name", "A NUL character is possible in no name."),
-        ("vhost=a&vhost=%00", "vhost", "A NUL character is possible in no name."),
+        (
+            "name=%00",
+            "name",
+            "A NUL character is possible in no name; Warren knows names with one by U+FFFD in its place.",
+        ),
+        (
+            "vhost=a&vhost=%00",
+            "vhost",
+            "A NUL character is possible in no name; Warren knows names with one by U+FFFD in its place.",
+        ),
     ],
 )
 def test_it_names_the_parameter_as_it_was_sent_and_writes_bounds_as_people_do(

@@ -194,6 +194,42 @@ def test_a_node_that_is_taken_out_of_the_cluster_delays_nobody(
             assert newest(row).table(Kind.NODE).slots.tolist() == [slot]
 
 
+def test_queues_with_any_character_in_their_names_are_watched_by_one_name(
+    broker: TestBroker, vhost: str, tick: Tick, read: Tick
+) -> None:
+    """The figures' and the definitions' way to write a name lead to the same object, which any database can store."""
+    odd = [
+        "a\x00b",
+        "\x01",
+        "a\tb",
+        "\u2028\u202e",
+        "é🐇",
+        'a"b\\c}',
+        'a{x="1"} 5',
+        " a ",
+        "a\\u0000b",
+        '"} 7 #',
+        "z" * 255,
+    ]
+    with broker.connect(vhost) as connection:
+        for name in odd:
+            connection.channel().queue_declare(name)
+    row = register(broker)
+    # Until a first statistics tick brought the queues.
+    wanted = {name.replace("\0", "\ufffd") for name in odd}
+    for _ in range(60):
+        assert tick(row) is poll.Outcome.STORED
+        there = {name.name: slot for name, slot in directory(row).by_name[Kind.QUEUE].items() if name.vhost == vhost}
+        if wanted <= there.keys():
+            break
+        time.sleep(0.2)
+    assert there.keys() == wanted
+    read(row)
+    known = directory(row)
+    assert {name.name: slot for name, slot in known.by_name[Kind.QUEUE].items() if name.vhost == vhost} == there
+    assert all(b'"type":"classic"' in known.by_slot[Kind.QUEUE][slot].detail for slot in there.values())
+
+
 def test_a_tick_asks_the_database_no_more_the_more_queues_there_are(tick: Tick) -> None:
     counts = []
     for number in (10, 2000):

@@ -55,6 +55,13 @@ def test_it_replaces_what_is_not_utf_8() -> None:
     assert [one.name for one in decode_list(half, Queue)] == ["a", "b", "c"]
 
 
+def test_it_replaces_what_no_database_stores() -> None:
+    """Every RabbitMQ takes a NUL in a queue's name, and PostgreSQL in none of its texts."""
+    body = rb'[{"name":"a\u0000b\u0000"},{"name":"a\\u0000b"},{"name":"a\\\u0000b"}]'
+    assert [one.name for one in decode_list(body, Queue)] == ["a\ufffdb\ufffd", "a\\u0000b", "a\\\ufffdb"]
+    assert decode_one(rb'{"name":"a\u0000b"}', Queue).name == "a\ufffdb"
+
+
 def test_it_refuses_what_is_nested_without_end() -> None:
     for body in (b"[" * 100_000 + b"]" * 100_000, b'{"arguments":' * 50_000 + b"1" + b"}" * 50_000):
         for decode in (decode_list, decode_one):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import string
+from collections.abc import Iterator
 
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 import requests
+from prometheus_client.parser import text_string_to_metric_families
 
 from brokers.rabbitmq import exposition
 from brokers.rabbitmq.exposition import ExpositionError, TruncatedExpositionError
@@ -70,13 +72,26 @@ bodies = st.lists(st.one_of(sample_lines(), sample_lines(), other_lines), max_si
 )
 
 
+def strict(body: bytes) -> Iterator[tuple[str, dict[str, str], float]]:
+    """Yield (name, labels, value) of every sample, by prometheus_client. Raises ExpositionError on what it refuses.
+
+    Comments are taken out first, since prometheus_client renames counters by them; ours has no NUL in a name.
+    """
+    exposition.check_whole(body)
+    text = body.decode("utf-8", "replace")
+    lines = (line for line in text.split("\n") if line.strip() and not line.strip().startswith("#"))
+    try:
+        for family in text_string_to_metric_families("\n".join(lines)):
+            for sample in family.samples:
+                labels = {name: value.replace("\0", "\ufffd") for name, value in sample.labels.items()}
+                yield sample.name, labels, float(sample.value)
+    except (ValueError, IndexError, OverflowError) as error:
+        raise ExpositionError(f"The exposition can't be read: {error}") from None
+
+
 def slow(body: bytes) -> list[Sample]:
     return sorted(
-        (
-            (name, tuple(sorted(labels.items())), value + 0.0)
-            for name, labels, value in exposition.strict(body)
-            if name in NAMES
-        ),
+        ((name, tuple(sorted(labels.items())), value + 0.0) for name, labels, value in strict(body) if name in NAMES),
         key=repr,
     )
 
@@ -197,7 +212,7 @@ def test_it_reads_real_bodies_as_the_reference_parser_does(
     lines = [line for line in whole.splitlines(keepends=True) if b'vhost="' not in line or vhost.encode() in line]
     body = b"".join(lines)
     expected: dict[str, list[tuple[str, float]]] = {}
-    for name, labels, value in exposition.strict(body):
+    for name, labels, value in strict(body):
         expected.setdefault(name, []).append((repr(sorted(labels.items())), value))
     assert len(expected) > 5
     found = exposition.samples(body, expected)

@@ -93,7 +93,20 @@ def test_it_says_what_came_in_place_of_an_answer(behaviour: Behaviour, kind: Err
     assert (error.kind, words in error.sentence) == (kind, True), error
 
 
-@pytest.mark.parametrize("behaviour", [server.announces(MANY), server.floods(MANY), server.bomb(192 << 20)])
+AWAY = {"status": 302, "Location": "http://elsewhere.example/"}
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        server.announces(MANY),
+        server.floods(MANY),
+        server.bomb(192 << 20),
+        # What a redirect has beside its address counts as well.
+        server.floods(MANY, **AWAY),
+        server.bomb(192 << 20, **AWAY),
+    ],
+)
 def test_it_takes_no_more_of_a_huge_body_than_it_may_hold(behaviour: Behaviour) -> None:
     tracemalloc.start()
     error, served = failure(behaviour)
@@ -103,6 +116,30 @@ def test_it_takes_no_more_of_a_huge_body_than_it_may_hold(behaviour: Behaviour) 
     # What was sent is what the sockets' buffers hold beside the limit.
     assert served.sent < 24 << 20
     assert peak < 48 << 20
+
+
+@pytest.mark.parametrize("location", ["http://[", "http://127.0.0.1:99999/", "http://a b/", "//"])
+def test_it_is_told_in_a_sentence_where_a_redirect_leads_nowhere(location: str) -> None:
+    error, _ = failure(server.answers("", 302, Location=location))
+    assert error.kind is ErrorKind.REDIRECTED
+
+
+@pytest.mark.parametrize("length", ["\u00b2", "9" * 5000])
+def test_a_length_that_is_none_is_no_fault_of_ours(length: str) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n".encode("latin-1")
+    if length.isascii():
+        assert failure(server.raw(head + b"{}"))[0].kind is ErrorKind.TOO_LARGE
+        return
+    with misbehaving(server.raw(head + b"{}")) as served, Management(Endpoint(served.url), PATIENT) as management:
+        assert management.whoami().name == ""
+
+
+def test_it_keeps_no_cookies() -> None:
+    sets = server.answers({"name": "watch"}, Set_Cookie="session=1; Path=/")
+    with misbehaving(sets) as served, Management(Endpoint(served.url), PATIENT) as management:
+        for _ in range(2):
+            management.whoami()
+    assert "cookie" not in served.requests[1].head.lower()
 
 
 def test_it_gives_up_on_an_answer_that_drips_after_few_bytes() -> None:

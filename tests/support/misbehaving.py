@@ -194,9 +194,9 @@ def announces(size: int) -> Behaviour:
     return lambda talk, _: _flood(talk, head(length=size), size)
 
 
-def floods(size: int) -> Behaviour:
+def floods(size: int, status: int = 200, **headers: str) -> Behaviour:
     """Send a body of so many bytes without announcing it."""
-    return lambda talk, _: _flood(talk, head(), size)
+    return lambda talk, _: _flood(talk, head(status, **headers), size)
 
 
 def _flood(talk: Talk, first: bytes, size: int) -> None:
@@ -208,12 +208,12 @@ def _flood(talk: Talk, first: bytes, size: int) -> None:
         left -= len(chunk)
 
 
-def bomb(size: int) -> Behaviour:
+def bomb(size: int, status: int = 200, **headers: str) -> Behaviour:
     """Send a small gzip body that unpacks to so many bytes."""
     packer = zlib.compressobj(9, zlib.DEFLATED, 31)
     zeros = bytes(1 << 20)
     packed = b"".join(packer.compress(zeros) for _ in range(size >> 20)) + packer.flush()
-    return answers(packed, Content_Encoding="gzip")
+    return answers(packed, status, Content_Encoding="gzip", **headers)
 
 
 def zipped(body: bytes, **headers: str) -> Behaviour:
