@@ -51,6 +51,8 @@ class BrokerFacts(msgspec.Struct, frozen=True):
 
     version: str = ""
     nodes: dict[str, NodeFacts] = {}
+    # The broker told which nodes there are; else they are those that were seen, and there may be others.
+    listed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +75,13 @@ def changes(before: BrokerFacts | None, after: BrokerFacts) -> list[Event]:
         )
     known = before.nodes if before else {}
     for name, node in after.nodes.items():
-        if before is not None and name not in known:
+        if before is not None and before.listed and name not in known:
             found.append(Event(EventKind.NODE_JOINED, Severity.NOTICE, f"Node {name} joined the cluster.", name))
         found += _node_changes(name, known.get(name, NodeFacts()), node)
     found += [
         Event(EventKind.NODE_LEFT, Severity.NOTICE, f"Node {name} does not belong to the cluster any more.", name)
         for name in known
-        if name not in after.nodes
+        if after.listed and name not in after.nodes
     ]
     return found
 
@@ -98,7 +100,9 @@ def merge(before: BrokerFacts | None, after: BrokerFacts) -> BrokerFacts:
     if before is None:
         return after
     nodes = {name: _merged(before.nodes.get(name, NodeFacts()), node) for name, node in after.nodes.items()}
-    return BrokerFacts(after.version or before.version, nodes)
+    if not after.listed:
+        nodes = before.nodes | nodes
+    return BrokerFacts(after.version or before.version, nodes, after.listed or before.listed)
 
 
 def _merged(before: NodeFacts, after: NodeFacts) -> NodeFacts:

@@ -111,7 +111,7 @@ def build(scrape: Scrape, labels: LabelCache, base: Base, reading: Reading, vers
         Kind.QUEUE: queues.table,
     }
     frame = Frame(scrape.at_ms, tables, complete=not scrape.silent)
-    facts = _facts(nodes, node_table, labels, version)
+    facts = _facts(nodes, node_table, labels, version, listed=scrape.nodes is not None)
     heads = head_timestamps(scrape, labels)
     labels.let_go()
     return Built(frame, parts, facts, queues.contested, heads)
@@ -264,7 +264,7 @@ def _unconfirmed(scrape: Scrape) -> tuple[float, float]:
     return (math.nan, math.nan) if scrape.silent or not scrape.exposed else (total, highest)
 
 
-def _facts(nodes: list[NodeSeen], table: Table, labels: LabelCache, version: str) -> BrokerFacts:
+def _facts(nodes: list[NodeSeen], table: Table, labels: LabelCache, version: str, *, listed: bool) -> BrokerFacts:
     found: dict[str, NodeFacts] = {}
     for node in nodes:
         slot = labels.directory.slot(Kind.NODE, "", node.name)
@@ -275,7 +275,7 @@ def _facts(nodes: list[NodeSeen], table: Table, labels: LabelCache, version: str
             disk_alarm=_truth(table.value(row, "disk_alarm") if row >= 0 else math.nan),
             partitions=node.partitions,
         )
-    return BrokerFacts(version, found)
+    return BrokerFacts(version, found, listed)
 
 
 def _table(kind: Kind, rows: Mapping[int, Mapping[str, float]]) -> Table:
