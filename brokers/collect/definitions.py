@@ -90,18 +90,23 @@ def _read(broker: Broker, token: str, began_ms: int) -> Outcome:
         rows={str(kind): len(details) for kind, details in found.details.items()} | {"changed": changed},
         complete=not found.said,
     )
-    stored = PollState.objects.filter(broker=broker).values_list("pace", flat=True).first()
-    part = definitions_share(budget_of(broker), decode_pace(stored or b"").of(Tier.DEPTH).cost)
     return _end(
         broker,
         token,
         definitions_ms=ended_ms,
-        definitions_due_ms=ended_ms + definitions_every_ms(objects, cost.broker_s, part),
+        definitions_due_ms=_due_ms(broker, ended_ms, cost, objects),
         definitions_error=" ".join(found.said),
         definitions_measures=measures.encode(cost),
         publishers=channels.encode(seen),
         stream_readers=streams.encode(_readers(declared, directory)),
     )
+
+
+def _due_ms(broker: Broker, ended_ms: int, cost: TickMeasures, objects: int = 0) -> int:
+    """Return when definitions are to be read again after a reading that ended, by what it cost and brought."""
+    stored = PollState.objects.filter(broker=broker).values_list("pace", flat=True).first()
+    part = definitions_share(budget_of(broker), decode_pace(stored or b"").of(Tier.DEPTH).cost)
+    return ended_ms + definitions_every_ms(objects, cost.broker_s, part)
 
 
 def _readers(declared: Declared, directory: Directory) -> streams.Readers:
@@ -209,7 +214,13 @@ def _end(broker: Broker, token: str, **fields: object) -> Outcome:
 def _fail(
     broker: Broker, token: str, began_ms: int, sentence: str, calls: tuple[CallMeasure, ...] | list[CallMeasure] = ()
 ) -> Outcome:
-    """Note why a reading brought nothing. It is due again when its claim said so."""
+    """Note why a reading brought nothing. What was waited for in vain kept the broker busy all the same."""
     cost = TickMeasures(calls=tuple(calls), began_ms=began_ms, complete=False)
-    ended = _end(broker, token, definitions_error=sentence, definitions_measures=measures.encode(cost))
+    ended = _end(
+        broker,
+        token,
+        definitions_due_ms=_due_ms(broker, now_ms(), cost),
+        definitions_error=sentence,
+        definitions_measures=measures.encode(cost),
+    )
     return Outcome.FAILED if ended is Outcome.STORED else ended

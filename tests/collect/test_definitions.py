@@ -6,13 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from brokers.collect import claims, measures, poll
+from brokers.collect import claims, clients, measures, poll
 from brokers.collect.models import PollState
+from brokers.rabbitmq.http import Limits
 from brokers.registry import services
 from brokers.registry.models import Broker, BrokerObject
 from brokers.series.metrics import Kind
 from tests.collect.conftest import Tick, detail, directory, gone_ms, newest
 from tests.support.brokers import TestBroker
+from tests.support.builders import make_broker
+from tests.support.misbehaving import Behaviour, answers, by_path, misbehaving, never
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -229,3 +232,24 @@ def test_it_does_not_take_a_queue_for_gone_that_a_tick_tells_of(
     monkeypatch.setattr(Management, "queue_definitions", lambda api: [one for one in real(api) if one.name != "orders"])
     read(watched)
     assert gone_ms(watched, Kind.QUEUE, vhost, "orders") is None
+
+
+def test_a_broker_that_is_waited_for_in_vain_is_asked_for_its_definitions_seldomer(
+    monkeypatch: pytest.MonkeyPatch, tick: Tick, read: Tick
+) -> None:
+    monkeypatch.setattr(clients, "LIST_LIMITS", Limits(connect=1, read=0.8, total=0.9))
+    paths: dict[str, Behaviour] = {
+        "/api/overview": answers({"rabbitmq_version": "4.0.5", "queue_totals": {}}),
+        "/api/queues": answers([]),
+        "/api/exchanges": answers([]),
+    }
+    with misbehaving(by_path(paths)) as there:
+        row = make_broker(management_url=there.url)
+        assert tick(row) is poll.Outcome.STORED
+        paths["/api/overview"] = never
+        began = poll.now_ms()
+        assert read(row) is poll.Outcome.FAILED
+    state = PollState.objects.get(broker=row)
+    assert "did not finish answering" in state.definitions_error
+    # 0.4 % of its time may go to definitions.
+    assert state.definitions_due_ms - began >= 200 * 800
