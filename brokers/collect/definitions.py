@@ -124,13 +124,19 @@ def _readers(declared: Declared, directory: Directory) -> streams.Readers:
 
 def _give_slots(broker: Broker, found: Told, directory: Directory, now: int) -> None:
     """Assign slots to names that were never seen before."""
-    fresh = False
+    fresh, left_out = False, 0
     for kind in _KINDS:
         known = directory.by_name.get(kind, {})
         names = [name for name in found.details.get(kind, {}) if name not in known]
-        if names:
-            slots.assign(broker, kind, names, now)
+        kept = list(filter(slots.fits, names))
+        left_out += len(names) - len(kept)
+        if kept:
+            slots.assign(broker, kind, kept, now)
             fresh = True
+    if left_out:
+        one = left_out == 1
+        what = "One object has a name that is" if one else f"{left_out:,} objects have names that are"
+        found.said.append(f"{what} too long to be kept, and {'is' if one else 'are'} not watched.")
     if fresh:
         directory.refresh()
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from brokers.collect.answers import Figures, Scrape
 from brokers.collect.labels import LabelCache
-from brokers.registry.slots import ObjectName
+from brokers.registry.slots import ObjectName, fits
 from brokers.series.metrics import Kind
 
 
 def names_in(scrape: Scrape, labels: LabelCache) -> dict[Kind, set[ObjectName]]:
-    """Return the names by kind; of queues and exchanges also the vhosts that they are in."""
+    """Return the names that can be kept by kind; of queues and exchanges also the vhosts that they are in."""
     found: dict[Kind, set[ObjectName]] = {
         Kind.NODE: {ObjectName("", node.name) for node in scrape.nodes or ()}
         | {ObjectName("", name) for name in (*(scrape.exposed or {}), *scrape.silent)},
@@ -29,7 +29,7 @@ def names_in(scrape: Scrape, labels: LabelCache) -> dict[Kind, set[ObjectName]]:
                 found[labelled] |= labels.unknown(labelled, raw)
     homes = {ObjectName("", name.vhost) for kind in (Kind.EXCHANGE, Kind.QUEUE) for name in found[kind]}
     found[Kind.VHOST] |= homes - labels.directory.by_name.get(Kind.VHOST, {}).keys()
-    return found
+    return {kind: set(filter(fits, names)) for kind, names in found.items()}
 
 
 def kind_of(family: str) -> Kind | None:

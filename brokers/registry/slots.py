@@ -13,6 +13,8 @@ from brokers.registry.models import Broker, BrokerObject, ObjectRevision
 
 # Rows in one transaction; 500 hold SQLite's write lock for some 30 ms [measured].
 BATCH = 500
+# Characters of a vhost or a name, and bytes of both: what the table has room for, and an index of PostgreSQL's.
+_CHARACTERS, _BYTES = 1020, 2500
 
 
 class ObjectName(NamedTuple):
@@ -20,6 +22,12 @@ class ObjectName(NamedTuple):
 
     vhost: str
     name: str
+
+
+def fits(name: ObjectName) -> bool:
+    """Tell whether the registry can keep a name. AMQP's has 255 bytes; over HTTP vhosts of any length can be made."""
+    within = max(len(name.vhost), len(name.name)) <= _CHARACTERS
+    return within and len(name.vhost.encode()) + len(name.name.encode()) <= _BYTES
 
 
 @dataclass(frozen=True, slots=True)

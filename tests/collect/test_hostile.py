@@ -230,6 +230,32 @@ def test_queues_with_any_character_in_their_names_are_watched_by_one_name(
     assert all(b'"type":"classic"' in known.by_slot[Kind.QUEUE][slot].detail for slot in there.values())
 
 
+def test_a_vhost_with_an_endless_name_costs_the_others_nothing(tick: Tick, read: Tick) -> None:
+    """RabbitMQ takes one over HTTP; no column and no index of PostgreSQL's would."""
+    names = ["/", "v" * 1020, "w" * 1021, "é" * 1000]
+    queues = [{"name": "orders", "vhost": name, "messages_ready": 1, "messages_unacknowledged": 0} for name in names]
+    queues.append({"name": "q" * 1600, "vhost": "v" * 1000, "messages_ready": 1, "messages_unacknowledged": 0})
+    paths = {
+        "/api/overview": answers({"rabbitmq_version": "4.0.5"}),
+        "/api/vhosts": answers([{"name": name} for name in names]),
+        "/api/queues": answers(queues),
+        "/api/exchanges": answers([{"name": "", "vhost": name} for name in names]),
+    }
+    with misbehaving(by_path(paths)) as api:
+        row = make_broker("shop", management_url=api.url)
+        assert tick(row) is poll.Outcome.STORED
+        assert tick(row) is poll.Outcome.STORED
+        assert read(row) is poll.Outcome.STORED
+    known = directory(row).by_name
+    assert {name.name[0] for name in known[Kind.VHOST]} == {"/", "v", "é"}
+    assert {name.vhost[0] for name in known[Kind.QUEUE]} == {"/", "v", "é"}
+    assert len(known[Kind.QUEUE]) == 3
+    assert (
+        "4 objects have names that are too long to be kept, and are not watched."
+        in PollState.objects.get(broker=row).definitions_error
+    )
+
+
 def test_a_tick_asks_the_database_no_more_the_more_queues_there_are(tick: Tick) -> None:
     counts = []
     for number in (10, 2000):
