@@ -70,6 +70,10 @@ PLAIN_NAMES = frozenset(
 DETAILED_NAMES = frozenset({*NAMES, *EXCHANGE_COUNTERS.values(), _UNCONFIRMED})
 
 
+# No broker has so many of anything.
+_MOST = 2.0**63
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """A snapshot, what its parts counted by themselves, what was seen of the broker as a whole.
@@ -110,6 +114,7 @@ def build(scrape: Scrape, labels: LabelCache, base: Base, reading: Reading, vers
         Kind.EXCHANGE: exchanges,
         Kind.QUEUE: queues.table,
     }
+    tables = {kind: _finite(table) for kind, table in tables.items()}
     frame = Frame(scrape.at_ms, tables, complete=not scrape.silent)
     facts = _facts(nodes, node_table, labels, version, listed=scrape.nodes is not None)
     heads = head_timestamps(scrape, labels)
@@ -285,6 +290,15 @@ def _table(kind: Kind, rows: Mapping[int, Mapping[str, float]]) -> Table:
         for metric in METRICS[kind]
     }
     return Table(np.array(slots, dtype=np.uint32), columns)
+
+
+def _finite(table: Table) -> Table:
+    """Return the table with what is endless unknown: a limit that there is not, or what nobody can have counted."""
+    endless = {name: np.abs(values) > _MOST for name, values in table.columns.items()}
+    if not any(where.any() for where in endless.values()):
+        return table
+    columns = {name: np.where(endless[name], math.nan, values) for name, values in table.columns.items()}
+    return Table(table.slots, columns)
 
 
 def _flag(truth: bool | None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from brokers.collect import claims, poll
+from brokers.collect.frame import PLAIN_NAMES
 from brokers.collect.models import PollState
 from brokers.registry.models import Broker
 from brokers.series.metrics import Kind
@@ -87,6 +89,29 @@ def once(row: Broker) -> poll.Outcome:
     claimed = claims.claim(row.id, poll.now_ms())
     assert claimed is not None
     return poll.guarded(row.id, claimed.token)
+
+
+@pytest.mark.parametrize("value", ["+Inf", "-Inf", "NaN", "1e308", "-7", "1e-320"])
+def test_figures_that_can_be_none_break_no_page(
+    prometheus: tuple[Misbehaving, dict[str, Behaviour]], value: str
+) -> None:
+    node, held = prometheus
+    strange = BODY.replace("} 7\n", f"}} {value}\n").replace("} 2\n", f"}} {value}\n")
+    plain = "".join(f"{name} {value}\n" for name in sorted(PLAIN_NAMES))
+    held["rest"] = answers(strange + plain, content_type="text/plain")
+    with misbehaving(by_path(management(node.port))) as api:
+        row = make_broker("shop", management_url=api.url)
+        for _ in range(4):
+            assert once(row) is poll.Outcome.STORED
+    client = Client()
+    client.force_login(make_user("mara", Role.ADMINISTRATOR))
+    queue = "vhost=%2F&name=orders"
+    for path in ("/", "/queues", f"/brokers/{row.pk}", f"/brokers/{row.pk}/queue?{queue}", "/settings/collector"):
+        assert client.get(path).status_code == 200, path
+    for path in ("/metrics", f"/api/v1/brokers/{row.pk}", f"/api/v1/brokers/{row.pk}/queues"):
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+    json.loads(answer.content, parse_constant=pytest.fail)
 
 
 @pytest.mark.parametrize(
