@@ -80,11 +80,6 @@ def read(body: bytes, names: Collection[str]) -> dict[str, Taken]:
     return found
 
 
-def scalars(body: bytes, names: Collection[str]) -> dict[str, float]:
-    """Return each wanted metric's value, summed over its label sets. What does not occur is not in the answer."""
-    return {name: float(values.sum()) for name, (_, values) in samples(body, names).items()}
-
-
 def labels(raw: bytes, *, escaped: bool = True) -> dict[str, str]:
     """Return labels by name from the text between the braces; text that is not UTF-8, and NUL, is replaced by U+FFFD.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from django.db.models import F
 
 from brokers.rabbitmq.endpoint import Endpoint, address_of, split_url
 from brokers.rabbitmq.errors import BrokerError
-from brokers.registry.credentials import SealedError, Secrets, reseal, seal, unseal
+from brokers.registry.credentials import SealedError, Secrets, seal, unseal
 from brokers.registry.models import Broker, ObjectRevision
 
 CADENCES_S = range(1, 301)
@@ -26,6 +27,8 @@ BYTES_PER_S, KB_S = 1_000_000, range(10, 100_001)
 _NAME_LENGTH = 80
 _URL_LENGTH = 500
 _BOTH = "A broker is asked with a user and password or with a token, not with both."
+_UNSENDABLE = "The token has spaces, line ends or letters that no token has: paste it anew."
+_TOKEN = re.compile(r"[\x21-\x7e]*")
 _NO_CERTIFICATE = "This is not a certificate in PEM form (-----BEGIN CERTIFICATE-----)."
 _NO_KEY = "This is not a private key in PEM form without a passphrase."
 
@@ -107,7 +110,7 @@ def validate(given: BrokerInput, broker_id: int | None = None) -> dict[str, str]
         "prometheus_urls": " ".join(
             filter(None, (_address_error(address, "Prometheus address", {}) for address in given.prometheus_urls))
         ),
-        "token": _BOTH if given.token and given.username else "",
+        "token": _token_error(given),
         "prometheus_ca_pem": "" if _certificates(given.prometheus_ca_pem) else _NO_CERTIFICATE,
         "ca_pem": "" if _certificates(given.ca_pem) else _NO_CERTIFICATE,
         "client_cert_pem": "" if _certificates(given.client_cert_pem) else _NO_CERTIFICATE,
@@ -190,16 +193,6 @@ def register_from_environment(
     that was changed there holds from the next start. Each change is made within `around(change)`, to be written down.
     """
     return [_register(address, around) for address in addresses]
-
-
-def reseal_all() -> int:
-    """Encrypt every broker's credentials anew under the first key; return how many. Raises SealedError."""
-    count = 0
-    for broker in Broker.objects.exclude(sealed=b""):
-        unseal(broker)
-        Broker.objects.filter(id=broker.id, revision=broker.revision).update(sealed=reseal(broker))
-        count += 1
-    return count
 
 
 def endpoint_of(broker: Broker) -> Endpoint:
@@ -314,6 +307,12 @@ def _address_error(address: str, what: str, default_ports: dict[str, int] | None
     if username or password:
         return f"The {what} has credentials in it. They belong into their own fields, where they are encrypted."
     return ""
+
+
+def _token_error(given: BrokerInput) -> str:
+    if given.token and given.username:
+        return _BOTH
+    return "" if _TOKEN.fullmatch(given.token or "") else _UNSENDABLE
 
 
 def _certificates(pem: str) -> bool:

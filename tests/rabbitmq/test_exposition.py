@@ -155,7 +155,6 @@ def test_it_knows_the_corners() -> None:
     assert math.isnan(values[0])
     assert exposition.labels(raws[-1]) == {"x": "}"}
     assert exposition.samples(b"\n", ["up"]) == {}
-    assert exposition.scalars(b'up 1\nup{a="b"} 2\n', ["up"]) == {"up": 3.0}
 
 
 @pytest.mark.parametrize("body", [b"", b"up 1", b'up{a="b', b"up 1\nup{a"])
