@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from brokers.rabbitmq.endpoint import Endpoint
@@ -51,6 +53,16 @@ def test_it_finds_who_answers_at_each_address() -> None:
         assert isinstance(found[silent.url], BrokerError)
         assert len(one.requests) == 2
     assert locate(calls, [], LIMITS) == {}
+
+
+def test_it_looks_for_any_number_of_nodes_in_the_time_of_one() -> None:
+    """A server that tells of ten thousand listeners would hold a worker's thread up for minutes."""
+    with misbehaving(server.never) as silent, client() as calls:
+        began = time.monotonic()
+        found = locate(calls, [f"{silent.url}/{number}" for number in range(10_000)], IMPATIENT)
+        assert time.monotonic() - began < 5
+    assert 100 < len(found) < 1000
+    assert all(isinstance(one, BrokerError) for one in found.values())
 
 
 @pytest.mark.parametrize(
