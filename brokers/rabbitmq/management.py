@@ -32,6 +32,8 @@ S = TypeVar("S", bound=Answered)
 
 # The most that the broker gives on a page (RabbitMQ's source, rabbit_mgmt_util).
 PAGE_SIZE = 500
+# Names that a path can't have as a segment.
+UNNAMEABLE = frozenset({".", ".."})
 # Of a queue list with statistics, what a tick wants; fewer columns spare bytes, not the broker's work.
 QUEUE_COLUMNS = (
     "name,vhost,type,state,node,leader,members,online,durable,auto_delete,exclusive,arguments,policy,operator_policy,"
@@ -204,7 +206,7 @@ class Management:
         or not, and would answer for another place [measured on 3.10, 4.0 and 4.3].
         """
         segments = list(segments)
-        dots = next((one for one in segments if one in {".", ".."}), None)
+        dots = next((one for one in segments if one in UNNAMEABLE), None)
         if dots is not None:
             raise refusals.unnameable(dots, self.endpoint)
         url = self.endpoint.management_url + "/api/" + "/".join(segment(one) for one in segments)

@@ -133,6 +133,14 @@ def test_it_finds_nothing_wrong_where_nothing_is() -> None:
         ("/api/whoami", server.answers("", 404), "Sign-in", Verdict.CRITICAL, "there is no management API"),
         ("/api/whoami", server.answers("", 302, Location="http://x/"), "Sign-in", Verdict.CRITICAL, "redirects to"),
         ("/api/vhosts", server.answers([]), "Rights", Verdict.OK, "has no vhost"),
+        # Of a vhost with such a name nothing can be asked: no reason to try nothing else.
+        (
+            "/api/vhosts",
+            server.answers([{"name": name} for name in ("/", ".", "..")]),
+            "Rights",
+            Verdict.OK,
+            "1 of 3 vhosts that were tried",
+        ),
         ("/api/overview", server.answers({**OVERVIEW, "rates_mode": "none"}), "Plugins", Verdict.WARNING, "no rates"),
         (
             "/api/overview",
