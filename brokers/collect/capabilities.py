@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from brokers.collect.clients import Clients
+from brokers.collect.clients import TICK_LIMITS, Clients
 from brokers.collect.known import LOOK_MS, Known, abilities_of, decode, locate_due, look_due, tried_again
 from brokers.collect.measures import CallMeasure
 from brokers.collect.models import PollState
@@ -28,6 +28,8 @@ _STRUGGLING = frozenset(
 PATIENCE = 3
 # Seconds; part of a tick goes to finding out who answers where.
 _LOCATING = Limits(connect=1.5, read=1.5, total=2.0)
+# Two calls of the management API, and that.
+LONGEST_S = 2 * TICK_LIMITS.total + _LOCATING.total
 Measured = Callable[[Measure], None]
 
 
@@ -46,10 +48,18 @@ class Found:
     measures: tuple[CallMeasure, ...] = ()
 
 
-def find(clients: Clients, broker: Broker, state: PollState, now_ms: int, every_ms: int = LOOK_MS) -> Found:
+def find(
+    clients: Clients,
+    broker: Broker,
+    state: PollState,
+    now_ms: int,
+    every_ms: int = LOOK_MS,
+    asking: Callable[[], None] = lambda: None,
+) -> Found:
     """Return what the broker can be asked. Raises BrokerError where it has to be asked and does not tell.
 
-    `every_ms` is how often its overview is looked at where nothing shows that it may say something else now.
+    `every_ms` is how often its overview is looked at where nothing shows that it may say something else now. `asking`
+    is called before anything is asked, which may take `LONGEST_S`.
     """
     taken: list[CallMeasure] = []
 
@@ -59,10 +69,12 @@ def find(clients: Clients, broker: Broker, state: PollState, now_ms: int, every_
     # An edit makes another broker of it.
     before = decode(state.capabilities) if state.capabilities_revision == broker.revision else None
     if before is None or look_due(before, state.capabilities_ms, now_ms, every_ms):
+        asking()
         told = _located(clients, _looked(clients, measured), before, state.failures, now_ms, measured)
         return Found(told, before, abilities_of(told), now_ms, looked=True, measures=tuple(taken))
     known = tried_again(before, now_ms)
     if locate_due(known, state.failures, now_ms):
+        asking()
         known = _located(clients, known, before, state.failures, now_ms, measured)
     return Found(known, before, abilities_of(known), state.capabilities_ms, measures=tuple(taken))
 

@@ -215,6 +215,6 @@ def after_failure(
     usual = smoothed(held.recent[: len(held.recent) - held.late])
     if seconds <= max(LIGHT_S, usual.seconds if usual else 0.0):
         return pace
-    spent, on_depth = (ledger.noted(one, seconds, began_ms) for one in (pace.spent, pace.spent_on_depth))
-    paid = msgspec.structs.replace(pace, spent=spent, spent_on_depth=on_depth)
+    # What depth takes is held against it when it is answered; this is over then.
+    paid = msgspec.structs.replace(pace, spent=ledger.noted(pace.spent, seconds, began_ms))
     return silent(paid, seconds, began_ms, budget, cadence_ms)

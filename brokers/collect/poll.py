@@ -13,7 +13,7 @@ from brokers.collect import counters, measures, reasons, streams
 from brokers.collect.answers import Scrape
 from brokers.collect.basis import Base
 from brokers.collect.budget import Tier, anew, decode_pace
-from brokers.collect.capabilities import find
+from brokers.collect.capabilities import LONGEST_S, find
 from brokers.collect.claims import TICK_SPAN_MS, extend, holds
 from brokers.collect.clients import clients_of
 from brokers.collect.frame import Built, build
@@ -97,10 +97,17 @@ def _ask(tick: Tick) -> Built:
     broker, state = tick.broker, tick.broker.poll_state
     clients = clients_of(broker)
     before = decode_pace(state.pace)
-    tick.found = found = find(clients, broker, state, tick.began_ms, before.look.every_ms or LOOK_MS)
+
+    def hold(span_ms: int) -> None:
+        if not extend(broker.id, tick.token, now_ms(), span_ms):
+            raise LostError
+
+    every_ms = before.look.every_ms or LOOK_MS
+    asking_ms = TICK_SPAN_MS + int(LONGEST_S * 1000)
+    tick.found = found = find(clients, broker, state, tick.began_ms, every_ms, lambda: hold(asking_ms))
     tick.calls += found.measures
-    if found.measures and not extend(broker.id, tick.token, now_ms(), TICK_SPAN_MS):
-        raise LostError  # to find out took so long that the claim ended
+    if found.measures:
+        hold(TICK_SPAN_MS)
     labels = cache_of(broker.id)
     labels.directory.refresh()
     definitions_s = measures.decode(state.definitions_measures).broker_s
@@ -112,9 +119,7 @@ def _ask(tick: Tick) -> Built:
     tick.due = due_tiers(chosen, pace, tick.began_ms, budget, definitions_s)
     if patient(chosen, tick.due):
         # A long answer may take longer than a tick: it is waited for, and the ticks meanwhile are left out.
-        span_ms = int(SLOW_DEADLINE_S * 1000) + 5000
-        if not extend(broker.id, tick.token, now_ms(), span_ms):
-            raise LostError
+        hold(int(SLOW_DEADLINE_S * 1000) + 5000)
     there = streams.decode(state.stream_readers).streams
     tick.plan = explained(chosen, found.abilities, streams=there)
     answers = scrape(clients, chosen, tick.due)

@@ -97,6 +97,24 @@ def test_at_first_sight_too_what_struggles_is_not_taken_for_absent(behaviour: Be
             assert not any(path.startswith("/api/queues") for path in management.paths)
 
 
+def test_a_broker_that_takes_long_to_say_what_it_can_do_is_polled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer than a claim lasts that nobody extends."""
+    monkeypatch.setitem(claims._SPAN_MS, claims.Lane.TICK, 500)
+
+    def slow(answer: Behaviour) -> Behaviour:
+        def late(talk: Talk, request: Request) -> None:
+            time.sleep(0.7)
+            answer(talk, request)
+
+        return late
+
+    paths = {"/api/overview": slow(answers({"rabbitmq_version": "4.0.5"})), "/api/feature-flags": slow(answers([]))}
+    with misbehaving(by_path({**paths, "/api/queues": answers([]), "/api/exchanges": answers([])})) as management:
+        row = make_broker(management_url=management.url)
+        state = once(row)
+        assert (state.last_ok_ms is not None, state.failures) == (True, 0)
+
+
 @pytest.mark.parametrize("behaviour", [answers("", 404), answers("<html>", content_type="text/html")])
 def test_what_is_absent_is_asked_of_the_management_api_at_once(behaviour: Behaviour) -> None:
     with misbehaving(behaviour) as prometheus:

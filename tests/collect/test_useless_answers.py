@@ -8,11 +8,13 @@ import msgspec
 import pytest
 
 from brokers.collect import claims, poll
-from brokers.collect.budget import Held, Pace, Tier, decode_pace
+from brokers.collect.budget import Budget, Held, Pace, Tier, decode_pace
 from brokers.collect.known import decode
+from brokers.collect.ledger import spent
 from brokers.collect.measures import CallMeasure
 from brokers.collect.models import PollState
-from brokers.collect.pace import after_failure
+from brokers.collect.pace import after, after_failure
+from brokers.collect.plan import Abilities, plan
 from brokers.rabbitmq.errors import ErrorKind
 from brokers.registry.models import Broker
 from tests.support.builders import make_broker
@@ -41,6 +43,17 @@ def test_what_took_long_and_was_no_use_is_asked_for_seldomer(kind: ErrorKind) ->
     assert failing(known, kind, CUT_OFF)[-1] == 200_000
     # Nothing else was known of a new one.
     assert failing(Pace(), kind, CUT_OFF)[-1] == 200_000
+
+
+def test_what_was_of_no_use_stands_in_the_ledger_and_does_not_outlast_the_trouble() -> None:
+    pace = Pace({Tier.DEPTH: Held(5000, NOW_MS, ((0.004, 900),) * 3)})
+    chosen = plan(Abilities("4.3.6", {"rabbit@a": "http://a:15692"}), 10, 5000, pace)
+    for number in range(8):
+        pace = after_failure(BROKER, pace, ErrorKind.TRUNCATED, [CUT_OFF], NOW_MS + number, NOW_MS + number + 1500)
+    assert spent(pace.spent, NOW_MS) == pytest.approx(8 * 1.2)
+    good = CallMeasure("/metrics/detailed", "rabbit@a", 0.004, 900, 900, tier=Tier.DEPTH)
+    again = after(chosen, pace, {Tier.DEPTH}, [good], NOW_MS + 9000, Budget(), 5000)
+    assert again.of(Tier.DEPTH).every_ms == 5000
 
 
 def test_what_took_no_longer_than_ever_changes_nothing() -> None:
