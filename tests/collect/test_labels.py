@@ -9,7 +9,8 @@ from brokers.collect.labels import LabelCache, object_name
 from brokers.registry.slots import Directory, KnownObject, ObjectName
 from brokers.series.metrics import Kind
 
-NAMES = st.text(st.characters(blacklist_categories=["Cs"]), min_size=0, max_size=60)
+# Of a NUL, which no database stores, U+FFFD is made: tests/rabbitmq/test_decoding.py.
+NAMES = st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\0"), min_size=0, max_size=60)
 
 
 def escaped(text: str) -> str:
