@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 
 import msgspec
 import pytest
@@ -19,6 +20,7 @@ from brokers.registry.models import Broker
 from tests.collect.conftest import Tick
 from tests.support.brokers import TestBroker
 from tests.support.builders import make_broker
+from tests.support.own_broker import OwnBroker
 
 pytestmark = pytest.mark.django_db
 NOW = 1_700_000_000_000
@@ -137,3 +139,28 @@ def test_a_tick_asks_what_the_broker_can_do_once_and_again_where_its_nodes_are_o
     assert decode(PollState.objects.get(broker=row).capabilities) == msgspec.structs.replace(
         known, located_ms=PollState.objects.get(broker=row).capabilities_ms
     )
+
+
+def test_a_restart_that_no_poll_saw_is_told_by_the_nodes_uptime(own_broker: OwnBroker, tick: Tick) -> None:
+    broker = own_broker.start()
+    row = watched(broker, (broker.username, broker.password))
+    assert tick(row) is Outcome.STORED
+    assert tick(row) is Outcome.STORED
+    state = PollState.objects.get(broker=row)
+    known = decode(state.capabilities)
+    assert known is not None
+    assert not known.doubted
+    # As if all had been looked at three minutes ago, by a node that was up.
+    remember(row, known, state.capabilities_ms - 180_000)
+    own_broker.stop()
+    own_broker.start()
+    end = time.monotonic() + 60
+    # The list of nodes is some seconds old, and the uptime in it may be of the node that was.
+    while not known.doubted and time.monotonic() < end:
+        assert tick(row) is Outcome.STORED
+        known = decode(PollState.objects.get(broker=row).capabilities)
+        assert known is not None
+    assert known.doubted
+    assert tick(row) is Outcome.STORED
+    state = PollState.objects.get(broker=row)
+    assert "/api/overview" in [call.what for call in measures.decode(state.measures).calls]
