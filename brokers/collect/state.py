@@ -76,7 +76,9 @@ def decide(facts: PollFacts, now_ms: int) -> BrokerState:
     stopped = (facts.no_room or _stopped(waited_ms)) if overdue else ""
     remedy = ""
     if overdue:
-        remedy = REMEDY if full else "Look whether worker and beat run, as in `manage.py up`, and what their log says."
+        remedy = (
+            REMEDY if full else "Look whether worker and beat run (manage.py up starts both), and what their log says."
+        )
     if facts.last_tick_ms is None:
         return BrokerState(Condition.NEW, None, stopped or "No poll has ended yet.", remedy, overdue, full)
     if facts.failures >= UNREACHABLE_FAILURES:

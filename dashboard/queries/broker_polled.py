@@ -96,9 +96,14 @@ def polled(poll: PollState, now_ms: int, shown: Present | None) -> Polled:
             text="—" if tick.answer_to_row_ms is None else formats.seconds(tick.answer_to_row_ms / 1000),
             unknown="The last poll stored no row." if tick.answer_to_row_ms is None else "",
         ),
-        f"{key}.cpu": Cell(text=formats.seconds(tick.cpu_s)),
-        f"{key}.bytes": Cell(text=formats.size(tick.wire_bytes)),
-        f"{key}.time": Cell(text=formats.seconds(tick.broker_s)),
+        **{
+            f"{key}.{name}": Cell(text=text) if polled_once else Cell(text=formats.UNKNOWN, unknown=none)
+            for name, text in (
+                ("cpu", formats.seconds(tick.cpu_s)),
+                ("bytes", formats.size(tick.wire_bytes)),
+                ("time", formats.seconds(tick.broker_s)),
+            )
+        },
         f"{key}.definitions": Cell(since_ms=poll.definitions_ms or None, text="" if poll.definitions_ms else "never"),
     }
     for at, call in enumerate(tick.calls):
@@ -142,6 +147,5 @@ def missing(unknown: dict[str, str]) -> tuple[Missing, ...]:
 
 
 def _sizes(body: int, wire: int) -> str:
-    return (
-        formats.size(body) if wire >= body or not wire else f"{formats.size(body)} ({formats.size(wire)} on the wire)"
-    )
+    whole, sent = formats.size(body), formats.size(wire)
+    return whole if wire >= body or not wire or sent == whole else f"{whole} ({sent} on the wire)"

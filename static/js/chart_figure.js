@@ -67,9 +67,12 @@ function axisOf(figure, points, window_, right) {
 /** Return an axis of a kind with round ticks (niceAxis) and what stands at them: lag is in seconds, from 10 h up in hours. */
 export function axisFor(kind, top, floor, bottom = 0) {
   const inHours = kind === "seconds" && Math.max(top, -bottom) >= 36000;
-  const unit = inHours ? 3600 : 1;
+  // Sizes have round ticks in their own unit: of bytes, 2,000,000 would read as 1.9 MiB.
+  const powers = kind === "bytes" ? Math.max(0, Math.min(4, Math.floor(Math.log2(Math.max(top, -bottom, floor, 1)) / 10))) : 0;
+  const unit = inHours ? 3600 : 1024 ** powers;
   const axis = niceAxis(top / unit, floor / unit, bottom / unit);
-  const texts = axis.ticks.map(inHours ? (tick) => `${tick.toLocaleString("en-US")} h` : (TICKS[kind] ?? short));
+  const shape = TICKS[kind] ?? short;
+  const texts = axis.ticks.map((tick) => (inHours ? `${tick.toLocaleString("en-US")} h` : shape(tick * unit)));
   return { start: axis.start * unit, end: axis.end * unit, ticks: axis.ticks.map((tick) => tick * unit), texts };
 }
 
@@ -194,15 +197,18 @@ function clock(at, step, days) {
 export function gapsOf(chart, window_) {
   const { points, figure, cadence } = chart;
   const limit = GAP_CADENCES * Math.max(cadence, window_.step);
-  const known = points.times.filter((at, index) => figure.traces.some((trace) => (points.values[trace.metric]?.[index] ?? null) !== null));
-  const inside = known.filter((at) => at >= window_.start && at <= window_.end);
-  const before = known.findLast((at) => at < window_.start) ?? -Infinity;
-  const edges = [before, ...inside];
+  const known = points.times.flatMap((_, index) => (figure.traces.some((trace) => (points.values[trace.metric]?.[index] ?? null) !== null) ? [index] : []));
+  const inside = known.filter((index) => points.times[index] >= window_.start && points.times[index] <= window_.end);
+  const edges = [known.findLast((index) => points.times[index] < window_.start) ?? -1, ...inside];
+  const timeOf = (index) => (index < 0 ? -Infinity : points.times[index]);
   const gaps = [];
   for (let index = 1; index < edges.length; index += 1) {
-    if (edges[index] - edges[index - 1] > limit) gaps.push({ start: Math.max(window_.start, edges[index - 1]), end: edges[index] });
+    const [from, to] = [edges[index - 1], edges[index]];
+    // Between neighbours there is none, however far apart: where polls came more seldom than now the server tells no gap.
+    const told = from < 0 || to > from + 1;
+    if (told && timeOf(to) - timeOf(from) > limit) gaps.push({ start: Math.max(window_.start, timeOf(from)), end: timeOf(to) });
   }
-  const newest = edges.at(-1);
+  const newest = timeOf(edges.at(-1));
   if (window_.end - newest > limit) gaps.push({ start: Math.max(window_.start, newest), end: window_.end });
   return gaps.filter((gap) => gap.end - gap.start > limit / GAP_CADENCES).slice(-60);
 }

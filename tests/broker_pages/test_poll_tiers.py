@@ -130,3 +130,12 @@ def test_the_cost_of_all_is_that_of_the_tiers_by_how_often_each_is_asked() -> No
     pace = msgspec.structs.replace(pace, look=Held(100_000, 1, ((0.2, 9),)))
     PollState.objects.filter(broker=broker).update(pace=encode_pace(pace))
     assert health_of(PollState.objects.get(broker=broker), 5).share == pytest.approx(0.002 + 0.0098 + 0.002)
+
+
+@pytest.mark.django_db
+def test_what_a_poll_that_was_not_answered_took_is_unknown() -> None:
+    broker = make_broker("shop")
+    poll = PollState.objects.select_related("broker").get(broker=broker)
+    cells = polled(poll, NOW_MS, None).cells
+    for name in ("time", "cpu", "bytes", "cost"):
+        assert cells[f"b.{broker.pk}.poll.{name}"].unknown == "No poll has ended yet."

@@ -26,7 +26,9 @@ def test_no_column_is_pushed_out_of_sight(new_context: Callable[..., BrowserCont
     sign_in_page(page, server)
     expect(page.locator("main table")).to_contain_text("RabbitMQ", timeout=30_000)
     table = page.locator(".tw[aria-label=Brokers]")
-    for width in (1081, 1279, 1440, 1639, 1700, 1859, 1900, 2560):
+    for width in (1081, 1279, 1366, 1440, 1639, 1700, 1859, 1900, 1920, 2560):
         page.set_viewport_size({"width": width, "height": 900})
         assert table.evaluate("one => one.scrollWidth - one.clientWidth") <= 1, width
+        version = table.locator(".sub").first
+        assert version.evaluate("one => one.scrollWidth <= one.clientWidth"), width
     expect(page.get_by_role("columnheader", name="Memory to limit")).to_be_visible()
