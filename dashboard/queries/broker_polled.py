@@ -19,8 +19,6 @@ from dashboard.queries.poll_tiers import TiersShown, tiers_shown
 
 # The share of a broker's time that watching it may take before a page says so.
 DEAR = 0.02
-# Cadences are found by measuring: what is so little longer than what was asked for reads the same.
-NOTICED = 1.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +58,10 @@ def polled(poll: PollState, now_ms: int, shown: Present | None) -> Polled:
     health = health_of(poll, poll.broker.cadence_s)
     tick = health.tick
     asked_s, used_s = poll.broker.cadence_s, health.cadence_ms / 1000
-    often = f"every {formats.duration(used_s)}"
-    if used_s > NOTICED * asked_s:
+    # Cadences are found by measuring: what reads as what was asked for is no stretched one.
+    shown_s = max(asked_s, round(used_s))
+    often = f"every {formats.duration(shown_s)}"
+    if shown_s > asked_s:
         often += f"; {formats.duration(asked_s)} were asked for, and "
         often += "it does not answer" if poll.failures else "would take more than its budget"
     key = f"b.{poll.broker_id}.poll"

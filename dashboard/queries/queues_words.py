@@ -31,7 +31,7 @@ def matching(rows: Rows, selection: Selection, params: Params, where: str) -> st
         said += f" in those that tell, {formats.count(unknown)} unknown"
     left_out = len(found) - len(counted)
     if left_out:
-        said += f", without {formats.count(left_out)} that are stale"
+        said += f", without {formats.count(left_out)} that {'is' if left_out == 1 else 'are'} stale"
     return f"{said}."
 
 

@@ -89,7 +89,7 @@ def test_it_gives_no_reason_where_the_period_reads_as_what_was_asked_for() -> No
 def test_a_cadence_that_reads_as_what_was_asked_for_is_no_stretched_one() -> None:
     broker = make_broker("shop")
     poll = PollState.objects.select_related("broker").get(broker=broker)
-    poll.cadence_ms = 5_085
+    poll.cadence_ms = 5_400
     assert polled(poll, NOW_MS, None).cells[f"b.{broker.pk}.poll.often"].text == "every 5 s"
     poll.cadence_ms = 12_000
     often = polled(poll, NOW_MS, None).cells[f"b.{broker.pk}.poll.often"].text

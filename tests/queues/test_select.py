@@ -233,7 +233,7 @@ def test_it_counts_backlogs_and_consumers_over_the_same_queues() -> None:
     silent = part([queue("away", "x", ready=4, unacked=0, consumers=0)], broker_id=2, broker="edge", fresh=False)
     both = Rows([SHOP, silent])
     assert matching(both, select(both, Params()), Params(), "") == (
-        "8 queues, 121 ready in those that tell, 1 unknown, without 1 that are stale."
+        "8 queues, 121 ready in those that tell, 1 unknown, without 1 that is stale."
     )
     assert waiting(both, select(both, Params())) == "4 have a backlog, 1 of them no consumer."
     alone = Rows([silent])
