@@ -166,6 +166,9 @@ class Killing:
             wrong, counted = judge(self.ledger, self._simulated, self._real)
             say(pipe, "judged", wrong, counted)
 
+        if self._postgres is not None:
+            # Its last life may have been judged by what it wrote before its backend was killed.
+            self._postgres.wait()
         pid, ear = self._fork(work)
         found = [message for message in ear.hear(600.0) if message[0] in {"judged", "wrong"}]
         ear.close()

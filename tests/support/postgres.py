@@ -70,13 +70,17 @@ class Postgres:
                 start_new_session=True,
                 **self._as_user(),
             )
-        end = time.monotonic() + 60
+        self.wait()
+
+    def wait(self, seconds: float = 60) -> None:
+        """Return when the server answers: one whose backend was killed recovers first. Raises AssertionError."""
+        end = time.monotonic() + seconds
         while True:
             try:
                 self._admin("SELECT 1")
                 return
             except psycopg.OperationalError:
-                ended = self._server.poll() is not None or time.monotonic() > end
+                ended = self._server is None or self._server.poll() is not None or time.monotonic() > end
             if ended:
                 raise AssertionError(f"PostgreSQL does not answer: {self.said()}")
             time.sleep(0.05)
