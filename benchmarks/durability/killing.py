@@ -167,7 +167,7 @@ class Killing:
             say(pipe, "judged", wrong, counted)
 
         if self._postgres is not None:
-            # Its last life may have been judged by what it wrote before its backend was killed.
+            # The last life may have ended before a server whose backend was killed had recovered.
             self._postgres.wait()
         pid, ear = self._fork(work)
         found = [message for message in ear.hear(600.0) if message[0] in {"judged", "wrong"}]
