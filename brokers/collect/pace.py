@@ -183,18 +183,19 @@ def silent(pace: Pace, seconds: float, at_ms: int, budget: Budget, cadence_ms: i
 
 
 def looked(pace: Pace, calls: Sequence[CallMeasure], at_ms: int, budget: Budget, *, overview: bool) -> Pace:
-    """Return the pace after calls that told what the broker can be asked; `overview`: that was among them."""
-    if not calls:
-        return pace
-    seconds = sum(call.broker_s for call in calls)
-    spent = ledger.noted(pace.spent, seconds, at_ms)
+    """Return the pace after calls that told what the broker can be asked; `overview`: that was among them.
+
+    To say who it is takes a node a millisecond, however long the line is: finding out who answers where counts nothing.
+    """
     if not overview:
-        return msgspec.structs.replace(pace, spent=spent)
-    size, body = sum(call.wire_bytes for call in calls), sum(call.bytes for call in calls)
+        return pace
+    asked = [call for call in calls if call.what.startswith("/api/")]
+    seconds = sum(call.broker_s for call in asked)
+    size, body = sum(call.wire_bytes for call in asked), sum(call.bytes for call in asked)
     look = remember(pace.look, seconds, size, at_ms, body=body)
     share = share_in_force(budget, pace.of(Tier.DEPTH).cost)
     look = msgspec.structs.replace(look, every_ms=look_every_ms(look.cost.seconds if look.cost else 0.0, share))
-    return msgspec.structs.replace(pace, spent=spent, look=look)
+    return msgspec.structs.replace(pace, spent=ledger.noted(pace.spent, seconds, at_ms), look=look)
 
 
 def after_failure(

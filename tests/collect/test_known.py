@@ -139,10 +139,16 @@ def test_what_asking_takes_stands_in_the_ledger_and_is_set_aside() -> None:
         repaced(chosen, dear, budget, 5000).of(Tier.DEPTH).every_ms
         > repaced(chosen, pace, budget, 5000).of(Tier.DEPTH).every_ms
     )
-    # To find a node costs nearly nothing: it is in the ledger, and says nothing of what the overview takes.
-    again = looked(pace, calls[1:], NOW_MS, budget, overview=False)
-    assert (again.look, spent(again.spent, NOW_MS)) == (pace.look, pytest.approx(0.2))
     assert looked(pace, [], NOW_MS, budget, overview=False) is pace
+
+
+@pytest.mark.parametrize("overview", [True, False])
+def test_looking_for_nodes_over_a_long_line_leaves_the_budget_to_figures(overview: bool) -> None:
+    answers = [CallMeasure("/metrics/detailed?family=identity", "", 0.25, 1200, 1200)] * 5
+    overviews = [CallMeasure("/api/overview", "", 0.2, 4000, 4000)] if overview else []
+    pace = looked(Pace(), [*overviews, *answers], NOW_MS, Budget(), overview=overview)
+    assert spent(pace.spent, NOW_MS) == (0.2 if overview else 0)
+    assert pace.look.recent == (((0.2, 4000),) if overview else ())
 
 
 def test_what_asking_another_address_took_is_forgotten() -> None:
