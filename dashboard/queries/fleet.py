@@ -158,11 +158,11 @@ def figures(all_facts: Sequence[BrokerFacts], zone: dt.tzinfo) -> Cells:
     times, ready = summed_spark(fresh, "ready")
     cells["page.ready"] = cell.count(sums["ready"], why)
     cells["page.ready.spark"] = cell.spark(ready, times, floor=50)
-    cells["page.ready.detail"] = Cell(text=without or _peak(times, ready, sums["ready"], zone))
+    cells["page.ready.detail"] = Cell(text=without or peak(times, ready, sums["ready"], zone))
     unacked_times, unacked = summed_spark(fresh, "unacked")
     cells["page.unacked"] = cell.count(sums["unacked"], why)
     cells["page.unacked.spark"] = cell.spark(unacked, unacked_times, floor=50, area=False)
-    cells["page.unacked.detail"] = Cell(text=without or _peak(unacked_times, unacked, sums["unacked"], zone))
+    cells["page.unacked.detail"] = Cell(text=without or peak(unacked_times, unacked, sums["unacked"], zone))
     cells["page.publish"] = cell.rate(sums["publish_rate"], why)
     cells["page.publish.spark"] = _line(summed_spark(fresh, "publish_rate"))
     whole = [facts for facts in fresh if facts.whole]
@@ -257,12 +257,13 @@ def _total(all_facts: Sequence[BrokerFacts], name: str) -> float:
     return sum(facts.total(name) for facts in all_facts) if all_facts else cell.NAN
 
 
-def _peak(times: NDArray[np.int64], values: NDArray[np.float64], now: float, zone: dt.tzinfo) -> str:
+def peak(times: NDArray[np.int64], values: NDArray[np.float64], now: float, zone: dt.tzinfo) -> str:
+    """Say when most was there in the hour, at ascending times (Unix ms), by what is there now (NaN: unknown)."""
     if not len(values) or np.isnan(values).all():
         return ""
     at = int(np.nanargmax(values))
     # What is not known of the whole hour may have been less in all that is known of it than it is now.
-    if values[at] == 0 or not values[at] > now:
+    if values[at] == 0 or values[at] <= now:
         return "highest of the hour" if values[at] or now > 0 else "none in the hour"
     return f"peak {formats.count(values[at])} at {dt.datetime.fromtimestamp(times[at] / 1000, zone):%H:%M}"
 

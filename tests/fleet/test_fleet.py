@@ -20,7 +20,7 @@ from dashboard.accounts.models import Role
 from dashboard.accounts.rights import rights_of
 from dashboard.queries.broker import broker_page
 from dashboard.queries.broker_facts import BrokerFacts, facts_of
-from dashboard.queries.fleet import answered, balance, churn, fleet, grows, summary, summed_spark, trend
+from dashboard.queries.fleet import answered, balance, churn, fleet, grows, peak, summary, summed_spark, trend
 from dashboard.queries.queues import queue_list
 from dashboard.queries.queues_params import Params
 from tests.support.builders import Seen, append_snapshot, make_broker, make_user, seen_queue
@@ -259,3 +259,20 @@ def test_it_sums_an_hour_over_brokers_and_keeps_gaps() -> None:
     times, values = summed_spark(facts_of(rights_of(make_user("v", Role.VIEWER)), now()), "ready")
     assert len(times) == 6
     np.testing.assert_equal(values, [1, 1, 2, np.nan, 2, 2])
+
+
+@pytest.mark.parametrize(
+    ("values", "current", "says"),
+    [
+        ([5, 900, 7], 7, "peak 900 at 08:01"),
+        ([5, 600, 850], 901, "highest of the hour"),
+        ([0, 0], 0, "none in the hour"),
+        ([0, 0], 3, "highest of the hour"),
+        # What is now is not known: it is not said to be the highest.
+        ([5, 9, 7], np.nan, "peak 9 at 08:01"),
+        ([np.nan, np.nan], 3, ""),
+    ],
+)
+def test_it_says_when_most_was_there(values: list[float], current: float, says: str) -> None:
+    times = np.arange(len(values)) * 60_000 + int(dt.datetime(2027, 1, 15, 8, tzinfo=dt.UTC).timestamp() * 1000)
+    assert peak(times, np.array(values, dtype=np.float64), current, dt.UTC) == says
