@@ -149,8 +149,11 @@ def _often(chosen: Plan, tier: Tier) -> str:
 
 
 def _span(milliseconds: int) -> str:
+    # Cadences are found by measuring: two digits are all that they mean.
     seconds = milliseconds / 1000
-    return f"{seconds:.3g} s" if seconds < 120 else f"{seconds / 60:.3g} min"
+    if seconds < 120:
+        return f"{round(seconds) if seconds >= 10 else round(seconds, 1):g} s"
+    return f"{seconds / 60:.2g} min"
 
 
 def _without_prometheus(unknown: dict[str, str], missing: str) -> None:

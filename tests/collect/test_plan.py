@@ -58,6 +58,14 @@ def test_it_names_what_is_read_seldom_and_tells_readers_how_long_it_stands() -> 
     assert "broker.published" not in told
 
 
+def test_it_tells_cadences_that_were_found_by_measuring_in_two_digits() -> None:
+    pace = Pace({Tier.DEPTH: Held(10_400), Tier.COUNTERS: Held(104_000), Tier.CONSUMERS: Held(364_000)})
+    said = " ".join(plan(NEW, pace=pace).sentences)
+    assert "every 10 s" in said
+    assert "every 104 s" in said
+    assert "every 6.1 min" in said
+
+
 @pytest.mark.parametrize("abilities", [NEW, OLD, BARE])
 def test_it_says_that_a_broker_has_no_streams_rather_than_that_their_lag_is_not_due(abilities: Abilities) -> None:
     chosen = planned(abilities, 20, 5000, Pace({Tier.DEPTH: Held(5000), Tier.CHANNELS: Held(10_000)}))
