@@ -68,9 +68,11 @@ class Known(msgspec.Struct, frozen=True):
 def decode(stored: bytes | memoryview) -> Known | None:
     """Return what was remembered; None where that is nothing, or of another version of ours."""
     try:
-        return msgspec.json.decode(bytes(stored), type=Known) if stored else None
+        known = msgspec.json.decode(bytes(stored), type=Known) if stored else None
     except msgspec.MsgspecError:
         return None
+    # Before addresses were remembered nodes could not have been looked for at them.
+    return known if known is not None and known.located_ms else None
 
 
 def encode(known: Known) -> bytes:

@@ -150,10 +150,11 @@ def _often(chosen: Plan, tier: Tier) -> str:
 
 def _span(milliseconds: int) -> str:
     # Cadences are found by measuring: two digits are all that they mean.
-    seconds = milliseconds / 1000
-    if seconds < 120:
-        return f"{round(seconds) if seconds >= 10 else round(seconds, 1):g} s"
-    return f"{seconds / 60:.2g} min"
+    value, unit = milliseconds / 1000, "s"
+    for longer in ("min", "h"):
+        if value >= 120:
+            value, unit = value / 60, longer
+    return f"{round(value) if value >= 10 else round(value, 1):g} {unit}"
 
 
 def _without_prometheus(unknown: dict[str, str], missing: str) -> None:

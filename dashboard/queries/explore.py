@@ -242,7 +242,7 @@ def _places(found: Sequence[Found]) -> set[Place]:
 def _words(shown: Explored, told: Points) -> str:
     lines = {line.key for line, _ in shown.drawn}
     if all(value is None for key, values in told.points.values.items() if key in lines for value in values):
-        return "nothing is stored of this time"
+        return "nothing is known of this time"
     words = resolution_words(shown.window.step_ms, told.resolution_ms, shown.cadence_ms)
     before = [values for key, values in told.points.values.items() if key.endswith(":then")]
     if before and all(value is None for values in before for value in values):

@@ -117,6 +117,13 @@ def test_it_says_that_there_is_nothing_to_compare_with(viewer: Client) -> None:
     assert "nothing is stored" not in says()
 
 
+def test_it_says_that_nothing_is_known_of_a_time(viewer: Client) -> None:
+    series = text("ready", "queue", polled(), "mine", "orders")
+    end = now() - 3_600_000
+    query = urlencode([("s", series), ("from", end - 600_000), ("to", end)])
+    assert viewer.get(f"/charts/points?{query}").json()["window"]["says"] == "nothing is known of this time"
+
+
 def test_it_compares_with_the_same_time_yesterday(viewer: Client) -> None:
     broker = polled("one", ago_ms=DAY_MS, ready=500)
     fill(broker, now())

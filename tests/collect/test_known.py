@@ -20,7 +20,9 @@ from brokers.collect.known import (
     SLOWEST_LOOK_MS,
     Known,
     after_answers,
+    decode,
     doubted,
+    encode,
     locate_due,
     look_due,
     look_every_ms,
@@ -94,6 +96,16 @@ def test_it_is_asked_seldom_where_nothing_happens() -> None:
         assert look_due(sooner, NOW_MS, NOW_MS + LOOK_BLIND_MS)
         assert not look_due(sooner, NOW_MS, NOW_MS + LOOK_BLIND_MS - 1)
     assert look_due(doubted(KNOWN), NOW_MS, NOW_MS + LOOK_DOUBTED_MS)
+
+
+def test_what_another_version_of_ours_remembered_is_nothing() -> None:
+    known = msgspec.structs.replace(KNOWN, located_ms=NOW_MS)
+    assert decode(encode(known)) == known
+    # Its nodes could be looked for nowhere, and the broker would be polled by the management API meanwhile.
+    before = b'{"version":"4.3.6","prometheus":{"a":"http://a:15692"},"whole":false,"refused":{}}'
+    assert decode(before) is None
+    assert decode(b"") is None
+    assert decode(b'{"version":4}') is None
 
 
 def test_the_dearer_the_seldomer() -> None:

@@ -66,6 +66,15 @@ def test_it_tells_cadences_that_were_found_by_measuring_in_two_digits() -> None:
     assert "every 6.1 min" in said
 
 
+@pytest.mark.parametrize(
+    ("retry_ms", "says"), [(119_000, "119 s"), (900_000, "15 min"), (7_000_000, "117 min"), (SLOWEST_RETRY_MS, "6 h")]
+)
+def test_it_says_after_how_long_a_time_what_is_left_out_is_tried_again(retry_ms: int, says: str) -> None:
+    out = Held(retry_ms, 1, ((60.0, 9),), left_out=True, tries=9)
+    chosen = plan(NEW, pace=Pace({Tier.DEPTH: Held(5000), Tier.DETAILS: out}))
+    assert f"It is tried again after {says}." in chosen.unknown["queue.memory"]
+
+
 @pytest.mark.parametrize("abilities", [NEW, OLD, BARE])
 def test_it_says_that_a_broker_has_no_streams_rather_than_that_their_lag_is_not_due(abilities: Abilities) -> None:
     chosen = planned(abilities, 20, 5000, Pace({Tier.DEPTH: Held(5000), Tier.CHANNELS: Held(10_000)}))
