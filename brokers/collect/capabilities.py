@@ -47,6 +47,11 @@ class Found:
     looked: bool = False
     measures: tuple[CallMeasure, ...] = ()
 
+    @property
+    def blind(self) -> bool:
+        """Nothing shows when the overview is to be looked at again: it is looked at often."""
+        return self.known.upgrading or (self.before is not None and not self.before.nodes)
+
 
 def find(
     clients: Clients,

@@ -215,9 +215,11 @@ def _doubted(tick: Tick, kind: str) -> dict[str, object]:
 def _paced(tick: Tick, kind: str, ended_ms: int) -> dict[str, object]:
     """Return the pace after a poll that brought nothing."""
     broker, before = tick.broker, decode_pace(tick.broker.poll_state.pace)
-    told = tick.found.measures if tick.found is not None else ()
-    pace = looked(before, told, tick.began_ms, budget_of(broker), overview=tick.found is not None and tick.found.looked)
-    pace = after_failure(broker, pace, kind, tick.calls[len(told) :], tick.began_ms, ended_ms)
+    pace, told, found, budget = before, 0, tick.found, budget_of(broker)
+    if found is not None:
+        pace = looked(before, found.measures, tick.began_ms, budget, overview=found.looked, blind=found.blind)
+        told = len(found.measures)
+    pace = after_failure(broker, pace, kind, tick.calls[told:], tick.began_ms, ended_ms)
     every_ms = pace.of(Tier.DEPTH).every_ms
     if pace == before:
         return {}

@@ -24,7 +24,7 @@ from brokers.collect.budget import (
     share_in_force,
     smoothed,
 )
-from brokers.collect.known import look_every_ms
+from brokers.collect.known import LOOK_BLIND_MS, look_every_ms
 from brokers.collect.measures import CallMeasure
 from brokers.collect.plan import Plan, repaced, reserved_share
 from brokers.rabbitmq.errors import ErrorKind
@@ -182,10 +182,13 @@ def silent(pace: Pace, seconds: float, at_ms: int, budget: Budget, cadence_ms: i
     return msgspec.structs.replace(pace, tiers={**pace.tiers, str(Tier.DEPTH): held}, over=found.over)
 
 
-def looked(pace: Pace, calls: Sequence[CallMeasure], at_ms: int, budget: Budget, *, overview: bool) -> Pace:
+def looked(
+    pace: Pace, calls: Sequence[CallMeasure], at_ms: int, budget: Budget, *, overview: bool, blind: bool = False
+) -> Pace:
     """Return the pace after calls that told what the broker can be asked; `overview`: that was among them.
 
-    To say who it is takes a node a millisecond, however long the line is: finding out who answers where counts nothing.
+    `blind`: nothing shows when that is to be asked for again. To say who it is takes a node a millisecond, however long
+    the line is: finding out who answers where counts nothing.
     """
     if not overview:
         return pace
@@ -194,7 +197,8 @@ def looked(pace: Pace, calls: Sequence[CallMeasure], at_ms: int, budget: Budget,
     size, body = sum(call.wire_bytes for call in asked), sum(call.bytes for call in asked)
     look = remember(pace.look, seconds, size, at_ms, body=body)
     share = share_in_force(budget, pace.of(Tier.DEPTH).cost)
-    look = msgspec.structs.replace(look, every_ms=look_every_ms(look.cost.seconds if look.cost else 0.0, share))
+    every_ms = LOOK_BLIND_MS if blind else look_every_ms(look.cost.seconds if look.cost else 0.0, share)
+    look = msgspec.structs.replace(look, every_ms=every_ms)
     return msgspec.structs.replace(pace, spent=ledger.noted(pace.spent, seconds, at_ms), look=look)
 
 

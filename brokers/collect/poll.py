@@ -114,7 +114,7 @@ def _ask(tick: Tick) -> Built:
     asked_ms, budget = broker.cadence_s * 1000, budget_of(broker)
     objects = _count(labels, Kind.QUEUE) + _count(labels, Kind.EXCHANGE)
     pace = anew(before, f"{source_of(found.abilities)} {broker.management_url}")
-    pace = looked(pace, found.measures, tick.began_ms, budget, overview=found.looked)
+    pace = looked(pace, found.measures, tick.began_ms, budget, overview=found.looked, blind=found.blind)
     chosen = plan(found.abilities, objects, asked_ms, pace, definitions_s, budget)
     tick.due = due_tiers(chosen, pace, tick.began_ms, budget, definitions_s)
     if patient(chosen, tick.due):

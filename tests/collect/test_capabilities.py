@@ -10,8 +10,19 @@ import pytest
 
 from brokers.collect import capabilities, measures
 from brokers.collect.answers import NodeSeen
+from brokers.collect.budget import decode_pace
 from brokers.collect.clients import clients_of, forget
-from brokers.collect.known import LOCATE_MS, LOOK_DOUBTED_MS, LOOK_MS, Known, after_answers, decode, doubted, encode
+from brokers.collect.known import (
+    LOCATE_MS,
+    LOOK_BLIND_MS,
+    LOOK_DOUBTED_MS,
+    LOOK_MS,
+    Known,
+    after_answers,
+    decode,
+    doubted,
+    encode,
+)
 from brokers.collect.models import PollState
 from brokers.collect.outcome import Outcome
 from brokers.collect.plan import plan
@@ -20,6 +31,7 @@ from brokers.registry.models import Broker
 from tests.collect.conftest import Tick
 from tests.support.brokers import TestBroker
 from tests.support.builders import make_broker
+from tests.support.misbehaving import answers, by_path, misbehaving
 from tests.support.own_broker import OwnBroker
 
 pytestmark = pytest.mark.django_db
@@ -139,6 +151,25 @@ def test_a_tick_asks_what_the_broker_can_do_once_and_again_where_its_nodes_are_o
     assert decode(PollState.objects.get(broker=row).capabilities) == msgspec.structs.replace(
         known, located_ms=PollState.objects.get(broker=row).capabilities_ms
     )
+
+
+@pytest.mark.parametrize("nodes", [[], [{"name": "a@h", "running": True}]])
+def test_what_it_takes_is_counted_as_often_as_it_is_asked_for(nodes: list[dict[str, object]], tick: Tick) -> None:
+    """Where no list of nodes tells what changed that is every five minutes."""
+    paths = {
+        "/api/overview": answers({"rabbitmq_version": "4.0.5"}),
+        "/api/queues": answers([]),
+        "/api/exchanges": answers([]),
+        **({"/api/nodes": answers(nodes)} if nodes else {}),
+    }
+    with misbehaving(by_path(paths)) as management:
+        row = make_broker(management_url=management.url)
+        for _ in range(2):
+            assert tick(row) is Outcome.STORED
+            asked_ms = PollState.objects.get(broker=row).capabilities_ms
+            PollState.objects.filter(broker=row).update(capabilities_ms=asked_ms - LOOK_MS)
+    look = decode_pace(PollState.objects.get(broker=row).pace).look
+    assert look.every_ms == (LOOK_MS if nodes else LOOK_BLIND_MS)
 
 
 def test_a_restart_that_no_poll_saw_is_told_by_the_nodes_uptime(own_broker: OwnBroker, tick: Tick) -> None:
