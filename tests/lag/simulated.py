@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from brokers.lag.beat import Reading
+from brokers.lag.inverse import Ages, Lag, LagSource, advance
 
 TICK_MS = 5_000
+START = 1_000_000
+SLOT = np.array([0], dtype=np.uint32)
 
 
 @dataclass
@@ -84,3 +87,55 @@ def served(came: NDArray[np.float64], pace: NDArray[np.float64]) -> NDArray[np.f
         free = max(free, moment) + took
         went[place] = free
     return went
+
+
+def arrivals(parts: list[tuple[float, float]], seed_: int = 1) -> np.ndarray:
+    """Send times by chance: (seconds, messages a second) one after the other."""
+    random = np.random.default_rng(seed_)
+    found, begin = [], float(START)
+    for seconds, pace in parts:
+        found.append(np.sort(random.uniform(begin, begin + seconds * 1000, random.poisson(seconds * pace))))
+        begin += seconds * 1000
+    return np.concatenate(found)
+
+
+def told(queue: SimulatedQueue, seconds: int, *, live: bool = True, sampled_ms: float = 2_500.0) -> list[tuple]:
+    """Poll for so long: (ms since the start, told, true, source)."""
+    ages = Ages()
+    found = []
+    for at in range(START + TICK_MS, START + seconds * 1000, TICK_MS + 13):
+        lag = advance(ages, reading(queue, at, live=live, sampled_ms=sampled_ms))
+        found.append((at - START, float(lag.time_lag[0]), queue.age_s(at), int(lag.source[0])))
+    return found
+
+
+def misses(moments: list[tuple], queue: SimulatedQueue) -> list[tuple]:
+    """Return those that no moment of the beat before would excuse: further off than one tick + 5 %.
+
+    Of what left in the next half a second the beat does not tell either: the last few messages of a backlog.
+    """
+    wrong = []
+    for at, estimate, true, source in moments:
+        past = [queue.age_s(START + at - back) for back in range(-500, 5_001, 250)]
+        near = any(abs(estimate - age) <= (TICK_MS + 500) / 1000 + 0.05 * age for age in past) or min(
+            past
+        ) <= estimate <= max(past)
+        if not near and not (source == LagSource.AT_LEAST and estimate <= true + 5.0):
+            wrong.append((at, estimate, true, source))
+    return wrong
+
+
+def strictly(moments: list[tuple]) -> float:
+    """Return the share of moments that are no further off than one tick + 5 % of what was true at that very moment."""
+    return float(np.mean([abs(estimate - true) <= TICK_MS / 1000 + 0.05 * true for _, estimate, true, _ in moments]))
+
+
+def one(at_ms: int, total: float, published: float, acknowledged: float, *, live: bool = True) -> Reading:
+    return Reading(at_ms, SLOT, np.array([total]), np.array([published]), np.array([acknowledged]), live)
+
+
+def steps(ages: Ages, readings: list[tuple[float, float, float]], begin: int = START) -> Lag:
+    """Take readings (total, published, acknowledged) one tick apart; return the lag of the last."""
+    for place, values in enumerate(readings):
+        found = advance(ages, one(begin + place * TICK_MS, *values))
+    return found

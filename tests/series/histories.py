@@ -9,13 +9,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from brokers.registry.models import Broker
-from brokers.series import store
+from brokers.series import spans, store
 from brokers.series.codec import Frame, Table
+from brokers.series.levels import Level
 from brokers.series.metrics import Kind
+from brokers.series.models import Snapshot, Span
+from brokers.series.read import Many, read_each
 
 # The beginning of a day, so that windows of every length begin here: some day in 2023.
 BEGIN = 1_699_920_000_000 // (30 * 86_400_000) * (30 * 86_400_000)
 Rows = Mapping[int, Mapping[str, float]]
+MINUTE, HOUR = 60_000, 3_600_000
+SLOTS = [0, 1, 63, 64, 200]
+METRICS = ["ready", "publish_rate", "published", "consumer_state", "capacity"]
 
 
 @dataclass
@@ -71,3 +77,33 @@ def walk(
         at += cadence_ms + int(random.integers(-200, 200))
         if random.random() < 0.004:
             at += int(random.integers(2, 30)) * cadence_ms
+
+
+def everything(written: Written, until_ms: int = BEGIN + 150 * MINUTE) -> list[Many]:
+    return [
+        read_each(written.broker.id, Kind.QUEUE, SLOTS, METRICS, BEGIN, until_ms, step_ms=step)
+        for step in (1000, MINUTE, 10 * MINUTE)
+    ]
+
+
+def assert_same(before: list[Many], after: list[Many]) -> None:
+    for one, two in zip(before, after, strict=True):
+        assert one.times_ms.tolist() == two.times_ms.tolist()
+        for name in METRICS:
+            for kept in ("values", "low", "high"):
+                np.testing.assert_allclose(getattr(two, kept)[name], getattr(one, kept)[name], rtol=1e-12)
+
+
+def samples_stored(broker_id: int) -> list[int]:
+    """Return the times of all single polls, in blocks and snapshots, ascending."""
+    found = spans.spans_between(broker_id, 0, 2**62, (Level.RAW,))
+    times = [int(at) for span in found for at in span.ticks.times_ms]
+    return sorted([*times, *Snapshot.objects.filter(broker_id=broker_id).values_list("at_ms", flat=True)])
+
+
+def levels(broker_id: int) -> dict[Level, list[tuple[int, int]]]:
+    rows = Span.objects.filter(broker_id=broker_id).order_by("start_ms").values_list("level", "start_ms", "end_ms")
+    found: dict[Level, list[tuple[int, int]]] = {}
+    for level, start, end in rows:
+        found.setdefault(Level(level), []).append(((start - BEGIN) // MINUTE, (end - BEGIN) // MINUTE))
+    return found
